@@ -1,0 +1,225 @@
+"""Chunks: some 128 neighbouring concepts, cut by content, the unit of all work after the source.
+
+A chunk ends after a concept whose digest says so, so a row added to a source changes the one chunk it
+falls in. Reading a source writes its chunks into the store, with every column in one type for the whole
+source; the index comes last, and its presence means that the source was read to the end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from mldata.concepts import Concept, Shape, to_table
+from mldata.sources import Duplicate, Source, Unreadable
+from mldata.store import Store, read_table, write_table
+
+MEAN, LARGEST = 128, 512
+"""Concepts in a chunk, on average and at most."""
+
+
+@dataclass(frozen=True)
+class SourceIndex:
+    """What reading a source gave."""
+
+    digest: str
+    uri: str
+    name: str
+    format: str
+    shape: Shape
+    concepts: int
+    duplicates: int
+    unreadable: int
+    message_columns: tuple[str, ...]
+    """Of a message's optional keys, those that some message has."""
+    chunks: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def read(self) -> int:
+        """All rows of the source that were looked at."""
+        return self.concepts + self.duplicates + self.unreadable
+
+
+def source_folder(store: Store, digest: str) -> Path:
+    """Where the chunks of a source lie: <chunk>.arrow, unreadable.arrow, index.arrow."""
+    return store.root / "source" / digest
+
+
+def chunk_table(store: Store, digest: str, chunk: str) -> pa.Table:
+    """One chunk of the source: concept_id, prompt, chosen, rejected, and `source` if it has more columns."""
+    return read_table(source_folder(store, digest) / f"{chunk}.arrow")
+
+
+def load_index(store: Store, digest: str) -> SourceIndex | None:
+    """The index of a source that was read to its end, else None."""
+    path = source_folder(store, digest) / "index.arrow"
+    if not path.exists():
+        return None
+    table = read_table(path)
+    facts = json.loads(table.schema.metadata[b"source"])
+    facts["message_columns"] = tuple(facts["message_columns"])
+    return SourceIndex(**facts, chunks=tuple(table["chunk"].to_pylist()))
+
+
+def import_source(source: Source, digest: str, store: Store) -> SourceIndex:
+    """Read `source` into the store, or find it there."""
+    found = load_index(store, digest)
+    if found is not None:
+        return found
+    folder = source_folder(store, digest)
+    counts = {Duplicate: 0, Unreadable: 0}
+    set_aside: list[Unreadable] = []
+    used: set[str] = set()
+
+    def concepts() -> Iterator[Concept]:
+        for item in source:
+            if isinstance(item, Concept):
+                used.update(_optional_columns(item))
+                yield item
+            else:
+                counts[type(item)] += 1
+                if isinstance(item, Unreadable):
+                    set_aside.append(item)
+
+    extras = _Extras()
+    names, total = [], 0
+    for chunk in cut(concepts()):
+        name = _chunk_name(chunk)
+        table = to_table(chunk, source.shape)
+        extra = extras.infer(name, [concept.extra for concept in chunk])
+        if extra is not None:
+            table = table.append_column("source", extra)
+        write_table(table, folder / f"{name}.arrow")
+        names.append(name)
+        total += len(chunk)
+    extras.unify(folder, names)
+    write_table(_unreadable_table(set_aside), folder / "unreadable.arrow")
+    index = SourceIndex(
+        digest=digest,
+        uri=source.uri,
+        name=source.name,
+        format=source.format,
+        shape=source.shape,
+        concepts=total,
+        duplicates=counts[Duplicate],
+        unreadable=counts[Unreadable],
+        message_columns=tuple(sorted(used)),
+        chunks=tuple(names),
+    )
+    facts = {key: value for key, value in asdict(index).items() if key != "chunks"}
+    table = pa.table({"chunk": pa.array(names, pa.string())})
+    write_table(table.replace_schema_metadata({"source": json.dumps(facts)}), folder / "index.arrow")
+    return index
+
+
+def cut(concepts: Iterable[Concept]) -> Iterator[list[Concept]]:
+    """Cut a stream of concepts into chunks."""
+    chunk: list[Concept] = []
+    for concept in concepts:
+        chunk.append(concept)
+        if int.from_bytes(concept.digest[:4]) % MEAN == 0 or len(chunk) == LARGEST:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _chunk_name(chunk: Sequence[Concept]) -> str:
+    """Digest of the concepts' ids and texts: a user's id may stay while the text changes."""
+    digest = hashlib.blake2b(digest_size=16)
+    for concept in chunk:
+        digest.update(concept.id.encode() + b"\0" + concept.digest)
+    return digest.hexdigest()
+
+
+def _optional_columns(concept: Concept) -> Iterator[str]:
+    for text in (concept.prompt, concept.chosen, concept.rejected):
+        for message in () if isinstance(text, str) else text:
+            for name in ("name", "tool_calls", "tool_call_id"):
+                if getattr(message, name) is not None:
+                    yield name
+
+
+def _unreadable_table(rows: Sequence[Unreadable]) -> pa.Table:
+    schema = pa.schema(
+        [("file", pa.string()), ("row", pa.int64()), ("field", pa.string()), ("reason", pa.string())]
+    )
+    columns = {name: [getattr(row, name) for row in rows] for name in schema.names}
+    return pa.table(columns, schema)
+
+
+class _Extras:
+    """Finds one Arrow type for each extra column over the whole source, a chunk at a time.
+
+    A column whose values have no common type (a number here, a list there) becomes JSON text.
+    """
+
+    def __init__(self) -> None:
+        self._types: dict[str, pa.DataType] = {}
+        self._mixed: set[str] = set()
+        self._written: dict[str, pa.StructType] = {}  # chunk -> type of its `source` column
+
+    def infer(self, chunk: str, rows: Sequence[Any]) -> pa.Array | None:
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        if not names:
+            return None
+        arrays = []
+        for name in names:
+            values = [row.get(name) for row in rows]
+            try:
+                array = pa.array(values)
+            except (pa.ArrowInvalid, pa.ArrowTypeError):
+                self._mixed.add(name)
+                array = _as_json(values)
+            self._types[name] = self._common(name, array.type)
+            arrays.append(array)
+        made = pa.StructArray.from_arrays(arrays, names)
+        self._written[chunk] = made.type
+        return made
+
+    def _common(self, name: str, new: pa.DataType) -> pa.DataType:
+        old = self._types.get(name, new)
+        try:
+            pair = [pa.schema([(name, old)]), pa.schema([(name, new)])]
+            return pa.unify_schemas(pair, promote_options="permissive").field(name).type
+        except (pa.ArrowInvalid, pa.ArrowTypeError):
+            self._mixed.add(name)
+            return old
+
+    def unify(self, folder: Path, chunks: Sequence[str]) -> None:
+        """Write again the chunks whose `source` column has another type than the whole's."""
+        if not self._types:
+            return
+        fields = [
+            (n, pa.string() if n in self._mixed or pa.types.is_null(t) else t) for n, t in self._types.items()
+        ]
+        whole = pa.struct(fields)
+        for chunk in chunks:
+            if self._written.get(chunk) == whole and not self._mixed:
+                continue
+            path = folder / f"{chunk}.arrow"
+            table = read_table(path)
+            rows = table["source"].to_pylist() if "source" in table.column_names else [{}] * len(table)
+            columns = {name: [row.get(name) for row in rows] for name, _ in fields}
+            arrays = [
+                _as_json(values) if name in self._mixed else pa.array(values, kind)
+                for (name, kind), values in zip(fields, columns.values(), strict=True)
+            ]
+            column = pa.StructArray.from_arrays(arrays, fields=list(whole))
+            kept = table.drop_columns(["source"]) if "source" in table.column_names else table
+            write_table(kept.append_column("source", column), path)
+
+
+def _as_json(values: Sequence[Any]) -> pa.Array:
+    """JSON text of each value; text that was made JSON already stays."""
+    texts = [
+        v if v is None or isinstance(v, str) else json.dumps(v, ensure_ascii=False, default=str)
+        for v in values
+    ]
+    return pa.array(texts, pa.string())

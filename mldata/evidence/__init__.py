@@ -1,0 +1,112 @@
+"""Evidence: what is measured of a translated row. One file a kind; none of them decides anything.
+
+A text (a field, or one message of it) is measured over its aligned segments, giving one row of unit
+evidence; `summarise` brings the units of a concept together to the flat columns that rules speak of.
+Null means that there was nothing to measure, with the reason beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import polars as pl
+
+from mldata.concepts import FIELDS
+
+VERSION = 1
+"""Enters the digest of measured chunks: raise it when any measure changes."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One segment and what became of it, protected spans taken out."""
+
+    source: str
+    target: str
+    back: str
+    """The target translated back into the anchor language."""
+    pivot: str
+    """The text before the last hop of the route; empty where the route is direct."""
+    unknown: tuple[str, ...]
+    """Words that no dictionary of the route held."""
+
+    @property
+    def weight(self) -> int:
+        """What the segment counts in a mean: its length in characters."""
+        return len(self.source)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One text of a concept with its translation: a field, or one message of a conversation."""
+
+    concept: int
+    """Row of the concept in its chunk."""
+    field: str
+    message: int
+    source: str
+    target: str
+    protected: tuple[str, ...]
+    """What the source protects, in order, duplicates included."""
+    pairs: tuple[Pair, ...]
+
+
+Aggregate = Literal["min", "max", "mean", "all", "row"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One evidence column of a row: how it comes from the units, and what it says."""
+
+    name: str
+    aggregate: Aggregate
+    """Over the row's units: the worst (min or max), the length-weighted mean, all true; or of the row."""
+    meaning: str
+
+
+def columns() -> list[Column]:
+    """Every evidence column, in the order in which a set shows them."""
+    from mldata.evidence import back_translation, contrast, language, similarity, structure
+
+    kinds = (language, similarity, back_translation, contrast, structure)
+    return [column for kind in kinds for column in kind.COLUMNS]
+
+
+def summarise(units: pl.DataFrame, declared: Sequence[Column]) -> pl.DataFrame:
+    """Unit evidence to row evidence.
+
+    `units` has columns concept, weight and those declared; the result has one row for each concept in
+    it, ordered, and the same evidence columns but those of the kind "row".
+    """
+    weighted = {
+        "min": lambda name: pl.col(name).min(),
+        "max": lambda name: pl.col(name).max(),
+        "all": lambda name: pl.col(name).all(ignore_nulls=True).and_(pl.col(name).is_not_null().any()),
+        "mean": lambda name: (
+            (pl.col(name) * pl.col("weight")).sum()
+            / pl.col("weight").filter(pl.col(name).is_not_null()).sum()
+        ).fill_nan(None),
+    }
+    return (
+        units.group_by("concept", maintain_order=True)
+        .agg(
+            weighted[column.aggregate](column.name).alias(column.name)
+            for column in declared
+            if column.aggregate != "row"
+        )
+        .sort("concept")
+    )
+
+
+def nest(units: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+    """Unit evidence to one struct a concept: `fields`, with a list of units for each field."""
+    structs = units.select("concept", "field", pl.struct("message", *names).alias("unit"))
+    empty = pl.lit([], dtype=pl.List(structs.schema["unit"]))
+    lists = structs.group_by("concept", maintain_order=True).agg(
+        pl.col("unit").filter(pl.col("field") == field).alias(field) for field in FIELDS
+    )
+    return lists.sort("concept").select(
+        "concept", pl.struct(pl.col(field).fill_null(empty) for field in FIELDS).alias("fields")
+    )

@@ -1,0 +1,115 @@
+"""Tasks in worker processes of this machine, each with its own engines.
+
+Few tasks are handed out ahead, so memory doesn't grow with their number. Workers end with their parent,
+however it ends: a task left half done leaves no file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+
+from mldata.errors import EngineError
+from mldata.tasks import Job, Task, Worker
+
+AHEAD = 2
+"""Tasks handed out for each worker: one at work, one waiting."""
+
+# These libraries lose most of their speed to spinning threads when several workers share the cores.
+_ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OMP_WAIT_POLICY": "passive",
+    "OPENBLAS_NUM_THREADS": "1",
+    "POLARS_MAX_THREADS": "1",
+    "RAYON_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+
+def run(job: Job, tasks: Sequence[Task], workers: int, done: Callable[[Task], None]) -> None:
+    """Do `tasks`, in about their order; `done` is called after each. One worker works in this process.
+
+    Raises what a task raised, and EngineError if a worker died. What was done stays done.
+    """
+    if workers == 1 or len(tasks) < 2:
+        worker = Worker(job)
+        try:
+            for task in tasks:
+                worker.run(task)
+                done(task)
+        finally:
+            worker.close()
+        return
+    context = multiprocessing.get_context("spawn")
+    with _environment(_ONE_THREAD):
+        pool = ProcessPoolExecutor(min(workers, len(tasks)), context, _start, (job,))
+        try:
+            _feed(pool, tasks, AHEAD * workers, done)
+            pool.shutdown()
+        except BaseException as error:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():
+                process.kill()
+            if isinstance(error, BrokenProcessPool):
+                raise EngineError(
+                    "a worker process died (out of memory, or killed); what was done is kept: run the "
+                    "same command again, with fewer --workers if memory is short"
+                ) from None
+            raise
+
+
+def _feed(pool: ProcessPoolExecutor, tasks: Sequence[Task], ahead: int, done: Callable[[Task], None]) -> None:
+    waiting = iter(tasks)
+    running: dict[Future[None], Task] = {}
+    while True:
+        for task in waiting:
+            running[pool.submit(_run, task)] = task
+            if len(running) == ahead:
+                break
+        if not running:
+            return
+        finished, _ = wait(running, return_when=FIRST_COMPLETED)
+        for future in finished:
+            task = running.pop(future)
+            future.result()
+            done(task)
+
+
+_worker: Worker
+
+
+def _start(job: Job) -> None:
+    """In a new worker process."""
+    global _worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _worker = Worker(job)
+
+
+def _run(task: Task) -> None:
+    _worker.run(task)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+@contextlib.contextmanager
+def _environment(extra: dict[str, str]) -> Iterator[None]:
+    """Set what the user has not set himself, for the processes started inside the block."""
+    added = {name: value for name, value in extra.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]

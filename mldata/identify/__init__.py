@@ -1,0 +1,60 @@
+"""Language identifiers: one file an engine, one protocol for all.
+
+An identifier gives each text the probability that it is in one of the languages asked for, and its first
+label. What to ask for stands in `languages.py`; what the answers mean, in `evidence/language.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from mldata.engine import Engine
+from mldata.errors import InputError
+from mldata.languages import Language
+
+
+@dataclass(frozen=True)
+class Identified:
+    """What an identifier says of one text."""
+
+    label: str
+    """The engine's own first label ("pt", "por"); "und" where it doesn't want to say."""
+    accepted: bool
+    """The label is one of those right for the language asked for."""
+
+
+class Identifier(Protocol):
+    """An engine that names the language of a text."""
+
+    engine: Engine
+
+    def knows(self, language: Language) -> bool:
+        """Whether the engine has a label for `language` at all."""
+
+    def identify(self, texts: Sequence[str], language: Language) -> list[Identified]:
+        """One answer a text, in order. Texts are non-empty."""
+
+
+def _fasttext() -> Identifier:
+    from mldata.identify.fasttext import FastText
+
+    return FastText()
+
+
+def _heliport() -> Identifier:
+    from mldata.identify.heliport import Heliport
+
+    return Heliport()
+
+
+IDENTIFIERS: dict[str, Callable[[], Identifier]] = {"fasttext": _fasttext, "heliport": _heliport}
+"""Every identifier a recipe can name."""
+
+
+def open_identifier(name: str) -> Identifier:
+    """Open the identifier a recipe names; InputError if there is none of that name or it isn't installed."""
+    if name not in IDENTIFIERS:
+        raise InputError(f'no identifier is called "{name}"; there are: {" ".join(sorted(IDENTIFIERS))}')
+    return IDENTIFIERS[name]()

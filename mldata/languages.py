@@ -1,0 +1,147 @@
+"""The one module that knows language codes: a canonical BCP-47 tag, and each engine's own code for it.
+
+Everything else in mldata speaks BCP-47 ("pt", "sr-Latn"). An unknown tag or a language without a code
+raises: an engine given a wrong code answers all the same, in another language, and nothing notices.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import langcodes
+
+from mldata.errors import InputError
+
+
+@dataclass(frozen=True)
+class Language:
+    """One language as the identifiers see it."""
+
+    tag: str
+    """Canonical BCP-47 tag."""
+    fasttext: frozenset[str]
+    """Labels of lid.176 that are right for a text in it."""
+    heliport: frozenset[str]
+    """Labels of heliport that are right for a text in it; empty where heliport has none."""
+
+    @property
+    def name(self) -> str:
+        """The English name, as "Portuguese"."""
+        return langcodes.Language.get(self.tag).display_name("en")
+
+    @property
+    def script(self) -> str:
+        """ISO 15924 code of the script it is written in, as "Latn"."""
+        return str(langcodes.Language.get(self.tag).maximize().script)
+
+
+def _table(rows: str) -> dict[str, Language]:
+    languages = {}
+    for row in rows.strip().splitlines():
+        tag, fasttext, heliport = (column.split() for column in row.split("|"))
+        languages[tag[0]] = Language(tag[0], frozenset(fasttext), frozenset(heliport))
+    return languages
+
+
+# tag | fastText labels | heliport labels. Where identifiers can't tell close relatives apart, all of
+# them are right: lid.176 calls 4 % of Bosnian sentences `bs` and the rest hr, sr or sh; it knows one
+# Norwegian (`no`); no identifier here tells Aragonese from Spanish, so `an` must also differ from its
+# Spanish pivot (see evidence/structure.py).
+LANGUAGES = _table("""
+    an      | an ast es    | spa
+    ar      | ar arz       | ara
+    bg      | bg           | bul
+    bs      | bs hr sh sr  | hbs hbsbos hbshrv hbssrp
+    ca      | ca           | cat
+    cs      | cs           | ces
+    da      | da           | dan
+    de      | de           | deu
+    el      | el           | ell
+    en      | en           | eng
+    eo      | eo           | epo
+    es      | es           | spa
+    fi      | fi           | fin
+    fr      | fr           | fra
+    gl      | gl           | glg
+    he      | he           | heb
+    hi      | hi           | hin
+    hr      | bs hr sh sr  | hbs hbsbos hbshrv hbssrp
+    hu      | hu           | hun
+    id      | id ms        | msaind msa msamalay
+    it      | it           | ita
+    ja      | ja           | jpn
+    ko      | ko           | kor
+    mk      | mk           | mkd
+    nb      | nn no        | nob
+    nl      | nl           | nld
+    oc      | oc           | oci
+    pl      | pl           | pol
+    pt      | pt           | por
+    ro      | ro           | ron
+    ru      | ru           | rus
+    sl      | sl           | slv
+    sr-Cyrl | bs hr sh sr  | hbs hbsbos hbshrv hbssrp
+    sr-Latn | bs hr sh sr  | hbs hbsbos hbshrv hbssrp
+    sv      | sv           | swe
+    sw      | sw           | swa
+    th      | th           | tha
+    tr      | tr           | tur
+    uk      | uk           | ukr
+    vi      | vi           | vie
+    zh      | wuu yue zh   | cmn
+""")
+
+# (source, target) -> mode in /usr/share/apertium/modes. One mode serves several tags where the
+# language is one to Apertium (`hbs`, its orthography chosen by the mode's suffix).
+APERTIUM_MODES = {
+    ("en", "es"): "eng-spa",
+    ("es", "en"): "spa-eng",
+    ("en", "gl"): "en-gl",
+    ("gl", "en"): "gl-en",
+    ("en", "ca"): "eng-cat",
+    ("ca", "en"): "cat-eng",
+    ("en", "eo"): "en-eo",
+    ("eo", "en"): "eo-en",
+    ("en", "hr"): "eng-hbs_HR",
+    ("en", "sr-Latn"): "eng-hbs_SR",
+    ("en", "bs"): "eng-hbs_BS",
+    ("hr", "en"): "hbs-eng",
+    ("sr-Latn", "en"): "hbs-eng",
+    ("bs", "en"): "hbs-eng",
+    ("es", "it"): "spa-ita",
+    ("it", "es"): "ita-spa",
+    ("es", "fr"): "es-fr",
+    ("fr", "es"): "fr-es",
+    ("es", "oc"): "es-oc",
+    ("oc", "es"): "oc-es",
+    ("es", "an"): "spa-arg",
+    ("an", "es"): "arg-spa",
+    ("es", "pt"): "es-pt_BR",
+    ("pt", "es"): "pt-es",
+    ("hr", "sl"): "hbs-slv",
+    ("sl", "hr"): "slv-hbs_HR",
+    ("hr", "mk"): "hbs-mkd",
+    ("mk", "hr"): "mkd-hbs_HR",
+    ("mk", "bg"): "mkd-bul",
+    ("bg", "mk"): "bul-mkd",
+}
+
+
+def canonical(tag: str) -> str:
+    """Canonical BCP-47 form of `tag` ("PT_br" gives "pt-BR"); InputError if it is no language tag."""
+    try:
+        standard = langcodes.standardize_tag(tag.strip())
+    except (langcodes.LanguageTagError, ValueError):
+        standard = ""
+    if not standard or not langcodes.Language.get(standard).is_valid():
+        raise InputError(f'"{tag}" is no BCP-47 language tag; write it as "pt", "sr-Latn" or "pt-BR"')
+    return standard
+
+
+def language(tag: str) -> Language:
+    """What the identifiers call the language `tag`; InputError where no table row covers it."""
+    wanted = canonical(tag)
+    if wanted not in LANGUAGES:
+        known = " ".join(sorted(LANGUAGES))
+        raise InputError(f'no identifier labels are known for "{tag}"; languages with labels: {known}')
+    return LANGUAGES[wanted]

@@ -1,0 +1,150 @@
+"""The library's face: what the command line does, as functions. Errors are `mldata.errors.MldataError`."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import polars as pl
+
+from mldata import pipeline, selection, shards
+from mldata.errors import InputError
+from mldata.memory import Peak
+from mldata.pipeline import Plan
+from mldata.recipe import load_recipe
+from mldata.selection import Measured
+from mldata.shards import Manifest
+from mldata.sources import Format, open_source
+from mldata.tasks import Task
+
+__all__ = ["build", "finish", "open_set", "plan", "select", "verify"]
+
+Groups = Literal["partial", "quorum", "complete"]
+
+
+def plan(
+    source: str,
+    *,
+    targets: str = "all",
+    out: str | Path,
+    recipe: str = "embedded",
+    work: str | Path | None = None,
+    anchor: str | None = None,
+    format: Format | None = None,
+    id_column: str | None = None,
+    limit: int | None = None,
+    overwrite: bool = False,
+) -> Plan:
+    """Read `source`, choose `targets` ("12", "all", "es,fr") and list what is missing in the store.
+
+    Translates nothing. The store is `out` with ".work" added, unless `work` says otherwise.
+    """
+    loaded = load_recipe(recipe)
+    selection.check_rules([*loaded.rules, *loaded.anchor_rules])
+    found = open_source(source, format=format, id_column=id_column, limit=limit)
+    out = Path(out)
+    shards.check_place(out, found.uri, found.name, overwrite=overwrite)
+    store = Path(work) if work else out.with_name(f"{out.name}.work")
+    if store.exists() and not store.is_dir():
+        raise InputError(f"{store} is a file, and can't be the work store: choose another place with --work")
+    return pipeline.plan(found, loaded, targets=targets, work=store, anchor=anchor)
+
+
+def build(
+    source: str,
+    *,
+    targets: str = "all",
+    out: str | Path,
+    workers: int | None = None,
+    rules: Sequence[str] = (),
+    policy: Groups | None = None,
+    done: Callable[[Task], None] = lambda task: None,
+    **options: Any,
+) -> Manifest:
+    """Make the set `out`: plan, run what is missing, select. `options` are those of `plan`."""
+    made = plan(source, targets=targets, out=out, **options)
+    return finish(made, out, workers=workers, rules=rules, policy=policy, done=done)
+
+
+def finish(
+    made: Plan,
+    out: str | Path,
+    *,
+    workers: int | None = None,
+    rules: Sequence[str] = (),
+    policy: Groups | None = None,
+    done: Callable[[Task], None] = lambda task: None,
+) -> Manifest:
+    """Run what a plan misses, then select."""
+    started = time.monotonic()
+    with Peak() as peak:
+        pipeline.run(made, workers=workers or os.cpu_count() or 1, done=done)
+        facts = {
+            "command": sys.argv,
+            "machine": f"{platform.platform()}, {os.cpu_count()} CPUs, Python {platform.python_version()}",
+            "tasks_run": len(made.missing),
+        }
+        recipe = made.recipe
+        manifest = selection.select(
+            Measured.of_plan(made),
+            Path(out),
+            targets=made.targets,
+            rules=selection.change_rules(recipe.rules, rules),
+            policy=recipe.select.model_copy(update={"groups": policy} if policy else {}),
+            run=facts,
+        )
+    facts |= {"seconds": round(time.monotonic() - started, 1), "peak_memory_bytes": peak.bytes}
+    shards.write_json(Path(out) / "run.json", facts)
+    return manifest
+
+
+def select(
+    path: str | Path,
+    *,
+    out: str | Path | None = None,
+    targets: str | None = None,
+    rules: Sequence[str] = (),
+    policy: Groups | None = None,
+    quorum: int | None = None,
+    test_share: float | None = None,
+    work: str | Path | None = None,
+) -> Manifest:
+    """Choose again from the store of the set `path`, and write it (or `out`). No engine is opened.
+
+    `rules` change those of the recipe; what an earlier `select` changed doesn't carry over.
+    """
+    path = Path(path)
+    measured = Measured.of_set(path, Path(work) if work else None)
+    changes = {"groups": policy, "quorum": quorum, "test_share": test_share}
+    if quorum is not None and policy is None:
+        changes["groups"] = "quorum"
+    policy_made = measured.recipe.select.model_copy(
+        update={k: v for k, v in changes.items() if v is not None}
+    )
+    if out is not None and Path(out) != path:
+        shards.check_place(Path(out), measured.index.uri, measured.index.name, overwrite=False)
+    return selection.select(
+        measured,
+        Path(out) if out else path,
+        targets=selection.select_targets(targets, measured),
+        rules=selection.change_rules(measured.recipe.rules, rules),
+        policy=policy_made,
+        run={"command": sys.argv},
+    )
+
+
+def verify(path: str | Path) -> Manifest:
+    """Prove the set at `path` whole; SetError names all that is broken."""
+    return shards.verify(Path(path))
+
+
+def open_set(path: str | Path, split: Literal["train", "test", "all"] = "all") -> pl.LazyFrame:
+    """The rows of a set, lazily: one row a concept and language, a concept's rows together."""
+    manifest = shards.read_manifest(Path(path))
+    wanted = ("train", "test") if split == "all" else (split,)
+    return pl.scan_ipc([Path(path) / f.path for f in manifest.files if f.split in wanted])

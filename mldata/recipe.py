@@ -1,0 +1,149 @@
+"""A recipe: which engines, which languages, which rules. Read from TOML, checked here, nowhere else.
+
+The first part decides what translations and evidence are (`What` enters digests); rules and group policy
+only choose among what is stored. How a build runs (workers, executor) is no part of a recipe.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+
+from mldata.errors import InputError
+from mldata.languages import canonical
+
+_RULE = re.compile(r"\s*([a-z_]+)\s*(>=|<=|==|!=|>|<)\s*(-?\d+(?:\.\d+)?|true|false)\s*")
+_COMPARE = {
+    ">=": pl.Expr.ge,
+    "<=": pl.Expr.le,
+    ">": pl.Expr.gt,
+    "<": pl.Expr.lt,
+    "==": pl.Expr.eq,
+    "!=": pl.Expr.ne,
+}
+Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$")]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Rule(_Model):
+    """A named comparison over an evidence column. A row whose value is null passes."""
+
+    name: Word = Field(description="what tables and the `reasons` column call it")
+    when: str = Field(description='what must hold, as "similarity >= 0.85"')
+    because: str = Field(default="", description="what a row that breaks it is likely to suffer from")
+    per_language: dict[str, float] = Field(default={}, description="other thresholds, by language tag")
+
+    @field_validator("when")
+    @classmethod
+    def _parses(cls, when: str) -> str:
+        column, comparison, value = parse_comparison(when)
+        return f"{column}{comparison}{value}"
+
+    @property
+    def column(self) -> str:
+        """The evidence column it looks at."""
+        return parse_comparison(self.when)[0]
+
+    def threshold(self, language: str) -> float | bool:
+        """The value compared with, in `language`."""
+        number = parse_comparison(self.when)[2]
+        if number in ("true", "false"):
+            return number == "true"
+        return self.per_language.get(language, float(number))
+
+    def broken(self, language: str) -> pl.Expr:
+        """True for the rows of `language` that break it; null counts as held."""
+        column, comparison, _ = parse_comparison(self.when)
+        holds = _COMPARE[comparison](pl.col(column), pl.lit(self.threshold(language)))
+        return holds.not_().fill_null(value=False).alias(self.name)
+
+
+def parse_comparison(text: str) -> tuple[str, str, str]:
+    """Column, comparison and value of "similarity >= 0.85"; ValueError if it isn't one."""
+    match = _RULE.fullmatch(text)
+    if match is None:
+        raise ValueError(f'"{text}" is no comparison of an evidence column, such as "similarity>=0.85"')
+    return match[1], match[2], match[3]
+
+
+class Policy(_Model):
+    """Which rows of a concept are written, given which passed, and how concepts are split."""
+
+    groups: Literal["partial", "quorum", "complete"] = Field(
+        default="partial",
+        description="partial: what passed, with one target at least; quorum: at least `quorum` targets; "
+        "complete: all targets or none",
+    )
+    quorum: int = Field(default=1, ge=1, description="targets that must have passed under `quorum`")
+    test_share: float = Field(default=0.05, ge=0, lt=1, description="share of prompts in the test split")
+
+
+class Recipe(_Model):
+    """See the module."""
+
+    name: Word
+    anchor: str = Field(default="en", description="BCP-47 tag of the source's language")
+    targets: list[str] = Field(description="BCP-47 tags in the order of preference")
+    translators: list[Word] = Field(min_length=1, description="engines, the preferred first")
+    identifiers: list[Word] = Field(min_length=1, description="language identifiers, all of them asked")
+    encoder: Word = Field(description="the sentence encoder")
+    select: Policy = Policy()
+    rules: list[Rule] = Field(default=[], description="rules over the translated rows' evidence")
+    anchor_rules: list[Rule] = Field(default=[], description="rules over the source rows' evidence")
+
+    @field_validator("targets")
+    @classmethod
+    def _tags(cls, targets: list[str]) -> list[str]:
+        return [canonical(target) for target in targets]
+
+    @field_validator("anchor")
+    @classmethod
+    def _tag(cls, anchor: str) -> str:
+        return canonical(anchor)
+
+
+def resource(folder: Literal["pipelines", "schemas"]) -> Path:
+    """The folder `pipelines` or `schemas`: inside an installed wheel, or at the repository's root."""
+    package = Path(str(files("mldata")))
+    inside = package / folder
+    return inside if inside.is_dir() else package.parent / folder
+
+
+def load_recipe(name: str) -> Recipe:
+    """The recipe called `name` among those shipped, or the TOML file at the path `name`."""
+    path = Path(name) if name.endswith(".toml") else resource("pipelines") / f"{name}.toml"
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        shipped = " ".join(sorted(p.stem for p in resource("pipelines").glob("*.toml")))
+        raise InputError(
+            f'no pipeline "{name}": give one of {shipped}, or the path of a .toml file'
+        ) from None
+    try:
+        return Recipe.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path} is no TOML file: {error}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InputError(f"{path}: {where}: {first['msg']}") from None
+
+
+def fingerprint(value: Any) -> str:
+    """32 hexadecimal digits of what `value` says; TypeError for anything JSON has no word for.
+
+    Never falls back to str(): two things that print alike must not share a store.
+    """
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -1,0 +1,50 @@
+"""The set's README.md: a dataset card whose YAML lets `datasets.load_dataset(SET)` find the splits."""
+
+from __future__ import annotations
+
+from mldata.shards import Manifest
+
+
+def render(manifest: Manifest) -> str:
+    """The card of a set."""
+    return "\n".join([*_front_matter(manifest), "", *_body(manifest), ""])
+
+
+def _front_matter(manifest: Manifest) -> list[str]:
+    tags = [manifest.anchor, *manifest.targets]
+    lines = ["---", "language:", *(f"- {tag}" for tag in tags)]
+    lines += [f"license: {'cc0-1.0' if manifest.licence == 'CC0-1.0' else 'other'}"]
+    lines += ["task_categories:", "- text-generation", "tags:", "- preference", "- dpo", "- multilingual"]
+    lines += ["configs:", "- config_name: default", "  data_files:"]
+    for split in ("train", "test"):
+        lines += [f"  - split: {split}", f"    path: data/{split}-*.arrow"]
+    return [*lines, "---"]
+
+
+def _body(manifest: Manifest) -> list[str]:
+    anchor = manifest.languages[manifest.anchor]
+    lines = [
+        f"# {manifest.source.name} in {len(manifest.targets) + 1} languages",
+        "",
+        f"{manifest.concepts_kept} of {manifest.source.concepts} preference pairs "
+        f"({anchor.train} train, {anchor.test} test), translated from `{manifest.anchor}` and verified. "
+        "All rows of a concept stand together in one shard, the anchor first.",
+        "",
+        "| language | route | measured | passed | kept | dropped because |",
+        "|---|---|---|---|---|---|",
+    ]
+    for tag, counts in manifest.languages.items():
+        reasons = ", ".join(f"{name} {number}" for name, number in counts.dropped.items())
+        lines.append(
+            f"| {tag} | {counts.route} | {counts.concepts} | {counts.passed} | {counts.kept} | {reasons} |"
+        )
+    lines += ["", "A row may be dropped for several reasons.", "", "## Rules", ""]
+    lines += [f"- `{rule.when}` ({rule.name}): {rule.because}" for rule in manifest.rules]
+    lines += ["", "## Engines", "", "| engine | version | licence |", "|---|---|---|"]
+    lines += [f"| {engine.name} | {engine.version} | {engine.licence} |" for engine in manifest.engines]
+    lines += [
+        "",
+        f"Licence: {manifest.licence}.",
+        f"Made with mldata {manifest.mldata}, recipe `{manifest.recipe.name}`.",
+    ]
+    return lines

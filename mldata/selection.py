@@ -1,0 +1,463 @@
+"""Select: evidence and rules in, a set out. No engine, no model, no chance: seconds, and repeatable.
+
+Every row gets the names of the rules it breaks. A row that breaks none has *passed*; it is *kept* when its
+concept satisfies the group policy. Rows that are not kept go to dropped/, each with all its reasons.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute
+
+from mldata import __version__, shards
+from mldata.chunks import SourceIndex, chunk_table, load_index, source_folder
+from mldata.concepts import FIELDS
+from mldata.errors import InputError
+from mldata.evidence import back_translation, columns
+from mldata.languages import canonical
+from mldata.pipeline import Plan
+from mldata.recipe import Policy, Recipe, Rule, parse_comparison
+from mldata.report import card
+from mldata.shards import LENGTH_DEVIATION, EngineFacts, LanguageCounts, Manifest, ShardWriter
+from mldata.store import Store, read_table
+
+NOT_KEPT = {
+    "no_target": "no translation of the concept passed",
+    "incomplete": "too few translations of the concept passed for the group policy",
+}
+"""Reasons that no rule of a recipe gives. A broken anchor rule is a reason on every row of its concept."""
+
+_SALT = b"mldata test split 1"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What there is to select from: a store in which all of this was translated and measured."""
+
+    store: Store
+    index: SourceIndex
+    recipe: Recipe
+    anchor: str
+    routes: Mapping[str, str]
+    translate: Mapping[str, str]
+    """Target -> digest."""
+    measure: Mapping[str, str]
+    """Target or anchor -> digest."""
+    engines: tuple[EngineFacts, ...]
+
+    @classmethod
+    def of_plan(cls, plan: Plan) -> Measured:
+        """What a finished build left."""
+        job = plan.job
+        return cls(
+            store=Store(job.work),
+            index=plan.index,
+            recipe=plan.recipe,
+            anchor=plan.anchor,
+            routes={target: str(there) for target, (there, _) in job.routes.items()},
+            translate={target: job.digests["translate", target] for target in plan.targets},
+            measure={plan.anchor: job.digests["measure_source", plan.anchor]}
+            | {target: job.digests["measure", target] for target in plan.targets},
+            engines=tuple(EngineFacts(**vars(engine)) for engine in plan.engines),
+        )
+
+    @classmethod
+    def of_set(cls, path: Path, work: Path | None = None) -> Measured:
+        """What the set at `path` was selected from; InputError if its store isn't there (nor at `work`)."""
+        manifest = shards.read_manifest(path)
+        store = Store(work or (path / manifest.store).resolve())
+        index = load_index(store, manifest.source.digest)
+        if index is None:
+            raise InputError(
+                f"the work store of {path} isn't at {store.root}: give its place with --work, or build again"
+            )
+        return cls(
+            store=store,
+            index=index,
+            recipe=manifest.recipe,
+            anchor=manifest.anchor,
+            routes=manifest.routes,
+            translate=manifest.translate_digests,
+            measure=manifest.measure_digests,
+            engines=tuple(manifest.engines),
+        )
+
+
+def change_rules(rules: Sequence[Rule], changes: Sequence[str]) -> list[Rule]:
+    """Rules with those of the command line: "similarity>=0.85" takes the place of what a recipe says
+    with the same column and comparison, in all languages; another column or comparison adds a rule."""
+    changed = list(rules)
+    for text in changes:
+        try:
+            column, comparison, value = parse_comparison(text)
+        except ValueError as error:
+            raise InputError(f"--rule: {error}") from None
+        same = [r for r in changed if parse_comparison(r.when)[:2] == (column, comparison)]
+        new = Rule(
+            name=same[0].name if same else column,
+            when=f"{column}{comparison}{value}",
+            because=same[0].because if same else "",
+        )
+        place = changed.index(same[0]) if same else len(changed)
+        changed = [rule for rule in changed if rule not in same]
+        changed.insert(place, new)
+    check_rules(changed)
+    return changed
+
+
+def check_rules(rules: Sequence[Rule]) -> None:
+    """InputError for a rule over a column that doesn't exist, or two rules of one name."""
+    known = {name: kind for name, kind in shards.evidence_fields()}
+    for rule in rules:
+        if rule.column not in known:
+            raise InputError(
+                f'the rule "{rule.when}" looks at no evidence column; there are: {" ".join(known)}'
+            )
+        if isinstance(rule.threshold(""), bool) != (known[rule.column] == pa.bool_()):
+            wanted = "true or false" if known[rule.column] == pa.bool_() else "a number"
+            raise InputError(f'the rule "{rule.when}" must compare with {wanted}')
+    names = [rule.name for rule in rules]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f'two rules are called "{twice}": give one another name in the recipe')
+
+
+def select_targets(wanted: str | None, measured: Measured) -> tuple[str, ...]:
+    """The languages "es,fr", "3" or "all" mean, of those measured, in the order of the set."""
+    there = list(measured.translate)
+    if wanted is None or wanted == "all":
+        return tuple(there)
+    if wanted.isdecimal():
+        if not 0 < int(wanted) <= len(there):
+            raise InputError(f"--targets {wanted}: {len(there)} languages were measured: {' '.join(there)}")
+        return tuple(there[: int(wanted)])
+    asked = {canonical(tag) for tag in wanted.split(",") if tag.strip()}
+    if unknown := sorted(asked - set(there)):
+        raise InputError(
+            f"{' '.join(unknown)}: not measured here; {' '.join(there)} are. `mldata build` adds languages"
+        )
+    return tuple(target for target in there if target in asked)
+
+
+def select(
+    measured: Measured,
+    out: Path,
+    *,
+    targets: Sequence[str],
+    rules: Sequence[Rule],
+    policy: Policy,
+    run: Mapping[str, Any] | None = None,
+) -> Manifest:
+    """Write the set `out`. `run` goes into run.json."""
+    check_rules([*rules, *measured.recipe.anchor_rules])
+    try:
+        with shards.replacing(out) as folder:
+            manifest = _Selection(measured, folder, targets, rules, policy).run(out)
+            (folder / "README.md").write_text(card.render(manifest), "utf-8")
+            shards.write_json(folder / "run.json", run or {})
+            shards.write_json(folder / "manifest.json", manifest)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise InputError(f"no space left for {out}: free some and run the same command again") from None
+        raise
+    return manifest
+
+
+@dataclass
+class _Tally:
+    """Counts of one language."""
+
+    concepts: int = 0
+    passed: int = 0
+    splits: Counter[str] = field(default_factory=Counter)
+    unmeasured: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[str] = field(default_factory=Counter)
+
+
+class _Selection:
+    """One run over all chunks."""
+
+    def __init__(
+        self,
+        measured: Measured,
+        folder: Path,
+        targets: Sequence[str],
+        rules: Sequence[Rule],
+        policy: Policy,
+    ) -> None:
+        self.measured, self.folder, self.policy = measured, folder, policy
+        self.targets, self.rules = tuple(targets), list(rules)
+        self.tallies = {tag: _Tally() for tag in (measured.anchor, *targets)}
+        self.medians = {target: self._median(target) for target in targets}
+        self.concepts_kept = 0
+        extra = None
+        if measured.index.chunks:
+            first = chunk_table(measured.store, measured.index.digest, measured.index.chunks[0]).schema
+            extra = first.field("source").type if "source" in first.names else None
+        self.schema = shards.schema(measured.index.shape, measured.index.message_columns, extra)
+        self.writers = {
+            "train": ShardWriter(folder / "data", "train", self.schema),
+            "test": ShardWriter(folder / "data", "test", self.schema),
+            "dropped": ShardWriter(folder / "dropped", "rows", shards.dropped_schema(self.schema)),
+        }
+
+    def run(self, out: Path) -> Manifest:
+        for chunk in self.measured.index.chunks:
+            self._chunk(chunk)
+        files = [
+            shards.file_facts(self.folder, path, split, rows)
+            for split, writer in self.writers.items()
+            for path, rows in writer.finish()
+        ]
+        unreadable = source_folder(self.measured.store, self.measured.index.digest) / "unreadable.arrow"
+        copied = self.folder / "dropped" / "unreadable.arrow"
+        copied.write_bytes(unreadable.read_bytes())
+        files.append(shards.file_facts(self.folder, copied, "unreadable", self.measured.index.unreadable))
+        return self._manifest(out, files)
+
+    def _evidence(self, chunk: str, tag: str) -> pl.DataFrame:
+        path = self.measured.store.path("measure", self.measured.measure[tag], tag, chunk)
+        frame = pl.from_arrow(read_table(path))
+        assert isinstance(frame, pl.DataFrame)
+        return frame
+
+    def _median(self, target: str) -> float | None:
+        """Median length ratio of a language over the whole source."""
+        measured = self.measured
+        paths = [
+            measured.store.path("measure", measured.measure[target], target, chunk)
+            for chunk in measured.index.chunks
+        ]
+        if not paths:
+            return None
+        median = pl.scan_ipc(paths).select(pl.col("length_ratio").median()).collect().item()
+        return None if median is None else round(float(median), 4)
+
+    def _judge(self, frame: pl.DataFrame, tag: str, rules: Sequence[Rule]) -> pl.DataFrame:
+        """Add `reasons`: the names of the rules that each row breaks."""
+        median = self.medians.get(tag)
+        deviation = (
+            (pl.col("length_ratio") / median).log().abs().round(4) if median else pl.lit(None, pl.Float64)
+        )
+        if "length_ratio" in frame.columns:
+            frame = frame.with_columns(deviation.alias(LENGTH_DEVIATION))
+        broken = [pl.when(rule.broken(tag)).then(pl.lit(rule.name)) for rule in rules]
+        reasons = pl.concat_list(broken).list.drop_nulls() if broken else pl.lit([], pl.List(pl.String))
+        judged = frame.with_columns(reasons.alias("reasons"))
+        tally = self.tallies[tag]
+        tally.concepts += len(judged)
+        for rule in rules:
+            tally.unmeasured[rule.name] += judged[rule.column].null_count()
+        return judged
+
+    def _chunk(self, chunk: str) -> None:
+        measured = self.measured
+        source = chunk_table(measured.store, measured.index.digest, chunk)
+        anchor = self._judge(
+            self._evidence(chunk, measured.anchor), measured.anchor, measured.recipe.anchor_rules
+        )
+        rows = {
+            target: self._judge(self._evidence(chunk, target), target, self.rules) for target in self.targets
+        }
+        reasons = self._apply_policy(anchor, rows)
+        is_test = self._test_split(source)
+        tables = [self._anchor_table(source, anchor)]
+        tables += [self._target_table(source, chunk, target, frame) for target, frame in rows.items()]
+        whole = pa.concat_tables(tables).combine_chunks()
+        # Tables stand one after the other; a concept's rows are one from each.
+        order = np.arange(len(whole)).reshape(len(tables), len(source)).T.ravel()
+        kept = np.array([not reason for by_tag in zip(*reasons, strict=True) for reason in by_tag], bool)
+        test = np.repeat(is_test, len(tables))
+        self.writers["train"].write(whole.take(pa.array(order[kept & ~test])))
+        self.writers["test"].write(whole.take(pa.array(order[kept & test])))
+        gone = whole.take(pa.array(order[~kept]))
+        why = [reason for by_tag in zip(*reasons, strict=True) for reason in by_tag if reason]
+        self.writers["dropped"].write(gone.append_column("reasons", pa.array(why, pa.list_(pa.string()))))
+        for tally, column in zip(self.tallies.values(), reasons, strict=True):
+            tally.dropped.update(name for reason in column for name in reason)
+            tally.splits.update(
+                "test" if test else "train"
+                for reason, test in zip(column, is_test, strict=True)
+                if not reason
+            )
+        self.concepts_kept += sum(not reason for reason in reasons[0])
+
+    def _apply_policy(self, anchor: pl.DataFrame, rows: Mapping[str, pl.DataFrame]) -> list[list[list[str]]]:
+        """Reasons of every row, anchor first, [] where it is kept."""
+        broken = [frame["reasons"].to_list() for frame in rows.values()]
+        for target, reasons in zip(rows, broken, strict=True):
+            self.tallies[target].passed += sum(not reason for reason in reasons)
+        of_anchor: list[list[str]] = anchor["reasons"].to_list()
+        self.tallies[self.measured.anchor].passed += sum(not reason for reason in of_anchor)
+        needed = {"partial": 1, "quorum": self.policy.quorum, "complete": len(self.targets)}[
+            self.policy.groups
+        ]
+        for number, source_reasons in enumerate(of_anchor):
+            passed = sum(not reasons[number] for reasons in broken)
+            if source_reasons:
+                group = list(source_reasons)
+            elif passed == 0:
+                group = ["no_target"]
+            elif passed < needed:
+                group = ["incomplete"]
+            else:
+                continue
+            of_anchor[number] = group
+            for reasons in broken:
+                reasons[number] = [*reasons[number], *group]
+        return [of_anchor, *broken]
+
+    def _test_split(self, source: pa.Table) -> npt.NDArray[np.bool_]:
+        """By the prompt, so that two pairs of one prompt never straddle, whatever rows are added."""
+        limit = int(self.policy.test_share * 2**64)
+        prompts = source["prompt"].to_pylist()
+        return np.array([_hash(prompt) < limit for prompt in prompts], bool)
+
+    def _anchor_table(self, source: pa.Table, judged: pl.DataFrame) -> pa.Table:
+        tag = self.measured.anchor
+        texts = {name: source[name].cast(self.schema.field(name).type) for name in FIELDS}
+        return self._table(source, tag, texts, judged, origin="source", route=tag)
+
+    def _target_table(self, source: pa.Table, chunk: str, tag: str, judged: pl.DataFrame) -> pa.Table:
+        path = self.measured.store.path("translate", self.measured.translate[tag], tag, chunk)
+        translated = read_table(path).select(["concept", "field", "message", "text"])
+        texts = (
+            _string_fields(translated)
+            if self.measured.index.shape == "strings"
+            else _message_fields(source, translated, self.schema)
+        )
+        return self._table(source, tag, texts, judged, origin="translated", route=self.measured.routes[tag])
+
+    def _table(
+        self,
+        source: pa.Table,
+        tag: str,
+        texts: Mapping[str, Any],
+        judged: pl.DataFrame,
+        *,
+        origin: str,
+        route: str,
+    ) -> pa.Table:
+        size = len(source)
+        given: dict[str, Any] = {
+            "concept_id": source["concept_id"],
+            "language": pa.array([tag] * size, pa.string()),
+            "is_anchor": pa.array([tag == self.measured.anchor] * size),
+            **texts,
+            "origin": pa.array([origin] * size, pa.string()),
+            "route": pa.array([route] * size, pa.string()),
+        }
+        if "source" in source.column_names:
+            given["source"] = source["source"]
+        evidence = judged.to_arrow(compat_level=pl.CompatLevel.oldest())
+        arrays = []
+        for column in self.schema:
+            if column.name in given:
+                arrays.append(given[column.name])
+            elif column.name in evidence.column_names:
+                arrays.append(evidence[column.name].cast(column.type))
+            else:
+                arrays.append(pa.nulls(size, column.type))
+        return pa.table(arrays, schema=self.schema)
+
+    def _manifest(self, out: Path, files: list[shards.FileFacts]) -> Manifest:
+        measured = self.measured
+        routes = {measured.anchor: measured.anchor, **measured.routes}
+        languages = {
+            tag: LanguageCounts(
+                route=routes[tag],
+                concepts=tally.concepts,
+                passed=tally.passed,
+                kept=tally.splits.total(),
+                train=tally.splits["train"],
+                test=tally.splits["test"],
+                unmeasured=dict(sorted((+tally.unmeasured).items())),
+                dropped=dict(sorted(tally.dropped.items(), key=lambda item: (-item[1], item[0]))),
+                median_length_ratio=self.medians.get(tag),
+            )
+            for tag, tally in self.tallies.items()
+        }
+        return Manifest(
+            mldata=__version__,
+            recipe=measured.recipe,
+            anchor=measured.anchor,
+            targets=list(self.targets),
+            source=shards.source_facts(measured.index),
+            engines=list(measured.engines),
+            signatures=signatures(measured.recipe, measured.engines),
+            rules=self.rules,
+            select=self.policy,
+            languages=languages,
+            concepts_kept=self.concepts_kept,
+            licence=licence(measured.index, measured.engines),
+            store=os.path.relpath(measured.store.root.resolve(), out.resolve()),
+            routes=dict(measured.routes),
+            translate_digests=dict(measured.translate),
+            measure_digests=dict(measured.measure),
+            files=files,
+        )
+
+
+def signatures(recipe: Recipe, engines: Sequence[EngineFacts]) -> dict[str, str]:
+    """What computes each evidence column, so that figures are compared with their like only."""
+    by_name = {engine.name: f"{engine.name} {engine.version} {engine.digest[:8]}" for engine in engines}
+    encoder = by_name[recipe.encoder]
+    identifiers = " + ".join(by_name[name] for name in recipe.identifiers)
+    computed = {
+        "language_score": identifiers,
+        "anchor_score": identifiers,
+        "similarity": encoder,
+        "similarity_min": encoder,
+        "margin": encoder,
+        "back_chrf": f"chrF2|{back_translation.signature()}",
+        "back_similarity": encoder,
+        "contrast": encoder,
+    }
+    return {column.name: computed.get(column.name, f"mldata {__version__}") for column in columns()}
+
+
+def licence(index: SourceIndex, engines: Sequence[EngineFacts]) -> str:
+    """What may be done with the set: the source's licence, narrowed by engines that forbid commercial use."""
+    of_source = "CC0-1.0" if index.uri == "en_prefs" else "that of the source"
+    forbidding = sorted({f"{engine.name} ({engine.licence})" for engine in engines if not engine.commercial})
+    return f"{of_source}; no commercial use: {', '.join(forbidding)}" if forbidding else of_source
+
+
+def _hash(prompt: Any) -> int:
+    """A 64-bit number of a prompt, white space and case aside."""
+    said = prompt if isinstance(prompt, str) else "\n".join(message["content"] or "" for message in prompt)
+    normal = " ".join(said.casefold().split())
+    return int.from_bytes(hashlib.blake2b(_SALT + normal.encode(), digest_size=8).digest())
+
+
+def _string_fields(translated: pa.Table) -> dict[str, pa.Array]:
+    """Columns of a source of strings: each concept has one text a field, in order."""
+    names = translated["field"]
+    return {name: translated.filter(pa.compute.equal(names, name))["text"] for name in FIELDS}
+
+
+def _message_fields(source: pa.Table, translated: pa.Table, schema: pa.Schema) -> dict[str, pa.Array]:
+    """The source's conversations with the content of translated messages in its place."""
+    keys = zip(*(translated[name].to_pylist() for name in ("concept", "field", "message")), strict=True)
+    said = dict(zip(keys, translated["text"].to_pylist(), strict=True))
+    made = {}
+    for name in FIELDS:
+        kind = schema.field(name).type
+        rows = source[name].cast(kind).to_pylist()
+        for concept, messages in enumerate(rows):
+            for number, message in enumerate(messages):
+                message["content"] = said.get((concept, name, number), message["content"])
+        made[name] = pa.array(rows, kind)
+    return made

@@ -1,0 +1,373 @@
+"""The aligned set on disk: its schema, its files, its manifest, and the proof that all of it is whole.
+
+    SET/README.md  manifest.json  run.json  data/<split>-*.arrow  dropped/rows-*.arrow  dropped/unreadable.arrow
+
+One row a concept and language; all rows of a concept stand together in one shard, the anchor first. A set
+is written beside its place and renamed into it, manifest last; `run.json` alone may differ between two
+builds of the same thing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import polars as pl
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mldata.chunks import SourceIndex
+from mldata.concepts import FIELDS, Shape
+from mldata.errors import InputError, SetError
+from mldata.evidence import columns
+from mldata.recipe import Policy, Recipe, Rule
+from mldata.store import sync_directory
+
+FORMAT_VERSION = 1
+SHARD_BYTES = 256 << 20
+"""Arrow bytes in memory after which a shard ends, at the next chunk's end."""
+
+LENGTH_DEVIATION = "length_deviation"
+"""The one evidence column that `select` computes: |ln| of length_ratio by the language's median."""
+
+Split = Literal["train", "test"]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SourceFacts(_Model):
+    """What was read."""
+
+    uri: str
+    name: str
+    digest: str = Field(description="of the source's bytes and how they were read")
+    format: str
+    shape: Literal["strings", "messages"]
+    rows: int
+    concepts: int
+    duplicates: int
+    unreadable: int
+
+
+class EngineFacts(_Model):
+    """One engine that had a part in the set."""
+
+    name: str
+    version: str
+    digest: str
+    licence: str
+    commercial: bool
+
+
+class LanguageCounts(_Model):
+    """What became of one language's rows."""
+
+    route: str
+    concepts: int = Field(description="rows that were measured")
+    passed: int = Field(description="rows for which all rules hold")
+    kept: int = Field(description="rows written, after the group policy")
+    train: int
+    test: int
+    unmeasured: dict[str, int] = Field(description="rule -> rows that passed it for want of evidence")
+    dropped: dict[str, int] = Field(description="reason -> rows; a row may have several")
+    median_length_ratio: float | None
+
+
+class FileFacts(_Model):
+    """One Arrow file of the set."""
+
+    path: str
+    split: Literal["train", "test", "dropped", "unreadable"]
+    rows: int
+    bytes: int
+    sha256: str
+
+
+class Manifest(_Model):
+    """manifest.json: everything the set's rows depend on, and every file with its hash."""
+
+    format_version: Literal[1] = 1
+    mldata: str = Field(description="version of mldata that wrote the set")
+    recipe: Recipe
+    anchor: str
+    targets: list[str] = Field(description="languages selected, in the order of a concept's rows")
+    source: SourceFacts
+    engines: list[EngineFacts]
+    signatures: dict[str, str] = Field(description="evidence column -> what computes it")
+    rules: list[Rule] = Field(description="the rules applied: the recipe's, changed by the command line")
+    select: Policy
+    languages: dict[str, LanguageCounts]
+    concepts_kept: int
+    licence: str = Field(description="what the source's and the engines' licences leave")
+    store: str = Field(description="the work store, relative to the set")
+    routes: dict[str, str] = Field(description="every language measured -> its route")
+    translate_digests: dict[str, str]
+    measure_digests: dict[str, str]
+    files: list[FileFacts]
+
+
+def schema(shape: Shape, message_columns: tuple[str, ...], extra: pa.DataType | None) -> pa.Schema:
+    """Columns of a shard, in order."""
+    message = pa.struct([(name, pa.string()) for name in ("role", "content", *message_columns)])
+    text = pa.string() if shape == "strings" else pa.list_(message)
+    fields: list[tuple[str, pa.DataType]] = [
+        ("concept_id", pa.string()),
+        ("language", pa.string()),
+        ("is_anchor", pa.bool_()),
+        *((name, text) for name in FIELDS),
+        ("origin", pa.string()),
+        ("route", pa.string()),
+        *evidence_fields(),
+        ("issues", pa.list_(pa.string())),
+        ("fields", unit_fields()),
+    ]
+    if extra is not None:
+        fields.append(("source", extra))
+    return pa.schema(fields)
+
+
+def dropped_schema(kept: pa.Schema) -> pa.Schema:
+    """Columns of the rows that were not written: those of a shard, and why."""
+    return kept.append(pa.field("reasons", pa.list_(pa.string())))
+
+
+def evidence_fields() -> list[tuple[str, pa.DataType]]:
+    """The flat evidence columns."""
+    found: list[tuple[str, pa.DataType]] = []
+    for column in columns():
+        boolean = column.aggregate == "all" or column.name == "answers_differ"
+        found.append((column.name, pa.bool_() if boolean else pa.float64()))
+        if column.name == "length_ratio":
+            found.append((LENGTH_DEVIATION, pa.float64()))
+    return found
+
+
+def unit_fields() -> pa.DataType:
+    """The struct `fields`: a list of measured texts (one, or one a message) for each field."""
+    rows = {LENGTH_DEVIATION, *(column.name for column in columns() if column.aggregate == "row")}
+    measured = [(name, kind) for name, kind in evidence_fields() if name not in rows]
+    unit = pa.struct([("message", pa.int32()), ("label", pa.string()), *measured])
+    return pa.struct([(name, pa.list_(unit)) for name in FIELDS])
+
+
+@dataclass
+class ShardWriter:
+    """Writes one kind of rows as numbered shards. Tables given to `write` are never cut."""
+
+    folder: Path
+    stem: str
+    schema: pa.Schema
+    _writer: Any = None
+    _bytes: int = 0
+    _rows: int = 0
+    _paths: list[tuple[Path, int]] = field(default_factory=list)
+
+    def write(self, table: pa.Table) -> None:
+        """Append whole concepts."""
+        if not len(table):
+            return
+        if self._writer is None:
+            self._open()
+        self._writer.write_table(table)
+        self._rows += len(table)
+        self._bytes += table.nbytes
+        if self._bytes >= SHARD_BYTES:
+            self._close()
+
+    def finish(self) -> list[tuple[Path, int]]:
+        """Close the last shard and give all their final names: (path, rows). There is always one."""
+        if self._writer is None and not self._paths:
+            self._open()
+        if self._writer is not None:
+            self._close()
+        total = len(self._paths)
+        named = []
+        for number, (path, rows) in enumerate(self._paths):
+            final = self.folder / f"{self.stem}-{number:05}-of-{total:05}.arrow"
+            path.rename(final)
+            named.append((final, rows))
+        return named
+
+    def _open(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"{self.stem}-{len(self._paths):05}.part"
+        self._paths.append((path, 0))
+        options = pa.ipc.IpcWriteOptions(compression="lz4")
+        self._writer = pa.ipc.new_file(str(path), self.schema, options=options)
+        self._bytes = self._rows = 0
+
+    def _close(self) -> None:
+        self._writer.close()
+        self._writer = None
+        self._paths[-1] = (self._paths[-1][0], self._rows)
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def file_facts(root: Path, path: Path, split: Any, rows: int) -> FileFacts:
+    """The manifest's entry of a file."""
+    return FileFacts(
+        path=path.relative_to(root).as_posix(),
+        split=split,
+        rows=rows,
+        bytes=path.stat().st_size,
+        sha256=sha256(path),
+    )
+
+
+def read_manifest(path: Path) -> Manifest:
+    """The manifest of the set at `path`; InputError if there is no set, SetError if it can't be read."""
+    file = path / "manifest.json"
+    if not file.is_file():
+        raise InputError(f"{path} is no set: it has no manifest.json; `mldata build --out {path}` makes one")
+    try:
+        return Manifest.model_validate_json(file.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise SetError(f"{file} is damaged ({where}: {first['msg']}): build the set again") from None
+
+
+def check_place(out: Path, uri: str, name: str, *, overwrite: bool) -> None:
+    """Refuse to write over anything but a set made of the same source."""
+    _repair(out)
+    if overwrite or not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not (out / "manifest.json").is_file():
+        raise InputError(f"{out} exists and is no set: choose another --out, or --overwrite to replace it")
+    before = read_manifest(out).source
+    if before.uri != uri and before.name != name:
+        raise InputError(
+            f"{out} holds a set made from {before.uri}: choose another --out, or --overwrite to replace it"
+        )
+
+
+@contextlib.contextmanager
+def replacing(out: Path) -> Iterator[Path]:
+    """An empty directory beside `out` that takes its place when the block ends well.
+
+    Two renames: a kill between them leaves the old set beside, and the next start puts it back.
+    """
+    _repair(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    making, old = _beside(out, "making"), _beside(out, "old")
+    if making.exists():
+        shutil.rmtree(making)
+    making.mkdir()
+    try:
+        yield making
+        if out.exists():
+            out.rename(old)
+        making.rename(out)
+        sync_directory(out.parent)
+        if old.exists():
+            shutil.rmtree(old)
+    finally:
+        if making.exists():
+            shutil.rmtree(making)
+
+
+def _beside(out: Path, what: str) -> Path:
+    return out.with_name(f".{out.name}.{what}")
+
+
+def _repair(out: Path) -> None:
+    old = _beside(out, "old")
+    if old.exists():
+        if out.exists():
+            shutil.rmtree(old)
+        else:
+            old.rename(out)
+
+
+def verify(path: Path) -> Manifest:
+    """Prove a set whole: hashes, schema, whole concepts, anchor first, order, counts.
+
+    Returns the manifest; SetError names what is broken, all of it.
+    """
+    manifest = read_manifest(path)
+    broken = list(_broken_files(path, manifest))
+    if not broken:
+        broken = list(_broken_rows(path, manifest))
+    if broken:
+        raise SetError(f"{path} is damaged: " + "; ".join(broken))
+    return manifest
+
+
+def _broken_files(path: Path, manifest: Manifest) -> Iterator[str]:
+    for facts in manifest.files:
+        file = path / facts.path
+        if not file.is_file():
+            yield f"{facts.path} is missing"
+        elif file.stat().st_size != facts.bytes:
+            yield f"{facts.path} has {file.stat().st_size} bytes instead of {facts.bytes}"
+        elif sha256(file) != facts.sha256:
+            yield f"{facts.path} isn't what was written (SHA-256)"
+    listed = {facts.path for facts in manifest.files}
+    for file in sorted([*path.glob("data/*"), *path.glob("dropped/*")]):
+        if file.relative_to(path).as_posix() not in listed:
+            yield f"{file.relative_to(path)} isn't in the manifest"
+
+
+def _broken_rows(path: Path, manifest: Manifest) -> Iterator[str]:
+    order = {tag: rank for rank, tag in enumerate([manifest.anchor, *manifest.targets])}
+    seen: dict[str, int] = {}
+    counts = dict.fromkeys(order, 0)
+    owners: dict[str, str] = {}
+    for facts in manifest.files:
+        if facts.split not in ("train", "test"):
+            continue
+        frame = pl.read_ipc(path / facts.path, columns=["concept_id", "language", "is_anchor"])
+        if len(frame) != facts.rows:
+            yield f"{facts.path} has {len(frame)} rows instead of {facts.rows}"
+        runs = frame.group_by(pl.col("concept_id").rle_id().alias("run"), maintain_order=True).agg(
+            pl.col("concept_id").first(), "language", pl.col("is_anchor")
+        )
+        for concept, tags, anchors in runs.select("concept_id", "language", "is_anchor").iter_rows():
+            if concept in owners:
+                yield f"concept {concept} stands in {owners[concept]} and again in {facts.path}"
+            owners[concept] = facts.path
+            ranks = [order.get(tag, -1) for tag in tags]
+            if ranks != sorted(set(ranks)) or ranks[0] != 0 or anchors != [True] + [False] * (len(tags) - 1):
+                yield f"{facts.path}: concept {concept} has its rows in the order {' '.join(tags)}"
+            for tag in tags:
+                seen[tag] = seen.get(tag, 0) + 1
+    counts.update(seen)
+    for tag, facts in manifest.languages.items():
+        if counts.get(tag, 0) != facts.kept:
+            yield f"{counts.get(tag, 0)} rows are in {tag}, the manifest says {facts.kept}"
+    if len(owners) != manifest.concepts_kept:
+        yield f"{len(owners)} concepts are there, the manifest says {manifest.concepts_kept}"
+
+
+def write_json(path: Path, value: BaseModel | Mapping[str, Any]) -> None:
+    """Write JSON for people: indented, keys in their order."""
+    plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+    path.write_text(json.dumps(plain, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def source_facts(index: SourceIndex) -> SourceFacts:
+    """The manifest's part on the source."""
+    return SourceFacts(
+        uri=index.uri,
+        name=index.name,
+        digest=index.digest,
+        format=index.format,
+        shape=index.shape,
+        rows=index.read,
+        concepts=index.concepts,
+        duplicates=index.duplicates,
+        unreadable=index.unreadable,
+    )

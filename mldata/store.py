@@ -1,0 +1,93 @@
+"""The work store: one Arrow file for each chunk, language and stage, named by what went into it.
+
+    WORK/<stage>/<digest>/<language>/<chunk>.arrow
+
+A file appears whole or not at all, and its content depends on its path alone: whoever writes it, and
+however often, the bytes are the same. What is missing is a difference of file names.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.ipc
+
+from mldata.errors import InputError, SetError
+
+
+@dataclass(frozen=True)
+class Store:
+    """A work directory."""
+
+    root: Path
+
+    def path(self, stage: str, digest: str, language: str, chunk: str) -> Path:
+        """Where the file is, or will be."""
+        return self.root / stage / digest / language / f"{chunk}.arrow"
+
+    def missing(self, stage: str, digest: str, language: str, chunks: Iterable[str]) -> list[str]:
+        """Those of `chunks` that have no file, in order."""
+        try:
+            there = set(os.listdir(self.root / stage / digest / language))  # noqa: PTH208 (names only)
+        except FileNotFoundError:
+            there = set()
+        return [chunk for chunk in chunks if f"{chunk}.arrow" not in there]
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write `table` as an Arrow IPC file, whole or not at all, and safe against a power cut."""
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
+    with (
+        atomic(path) as temporary,
+        pa.OSFile(str(temporary), "wb") as file,
+        pa.ipc.new_file(file, table.schema, options=options) as writer,
+    ):
+        writer.write_table(table)
+
+
+def read_table(path: Path) -> pa.Table:
+    """Read an Arrow IPC file of the store; SetError if it is missing or damaged."""
+    try:
+        with pa.memory_map(str(path)) as file:
+            return pa.ipc.open_file(file).read_all()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise SetError(
+            f"{path} can't be read ({error}): delete it, and the same build makes it again"
+        ) from None
+
+
+@contextlib.contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path`, made `path` when the block ends well and removed otherwise."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_directory(path.parent)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise InputError(
+                f"no space left for {path}: free some and run the same command again; nothing is lost"
+            ) from None
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sync_directory(directory: Path) -> None:
+    """Make renames in `directory` survive a power cut."""
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

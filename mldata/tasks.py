@@ -1,0 +1,339 @@
+"""Tasks: one chunk in one language in one stage, and the worker that does them.
+
+A task reads and writes whole files of the store and knows nothing of other tasks, so it can run anywhere,
+twice, or again after a kill. Each distinct segment of a chunk is translated once and embedded once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from mldata import evidence
+from mldata.chunks import chunk_table
+from mldata.concepts import Concept, from_table
+from mldata.encode import open_encoder
+from mldata.evidence import Pair, Unit, back_translation, contrast, language, similarity, structure
+from mldata.identify import open_identifier
+from mldata.languages import language as language_of
+from mldata.store import Store, read_table, write_table
+from mldata.text import Segment, Split, assemble, split
+from mldata.translate import Translator, open_translator
+from mldata.translate.routes import Route, Routed, follow
+
+Stage = Literal["translate", "measure_source", "measure"]
+DECIMALS = 4
+"""Scores are stored rounded: batches of other shapes move an int8 encoder's cosine in the fifth."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One chunk in one language in one stage."""
+
+    stage: Stage
+    language: str
+    chunk: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all tasks of a build share. Plain data: it travels to other processes and machines."""
+
+    work: Path
+    source: str
+    """Digest of the source as read."""
+    anchor: str
+    translators: tuple[str, ...]
+    identifiers: tuple[str, ...]
+    encoder: str
+    routes: Mapping[str, tuple[Route, Route]]
+    """Target -> the way there and back."""
+    digests: Mapping[tuple[Stage, str], str]
+    """(stage, language) -> digest of all that decides what the stage makes of a chunk."""
+
+    def path(self, task: Task) -> Path:
+        """The file a task makes."""
+        folder = "translate" if task.stage == "translate" else "measure"
+        digest = self.digests[task.stage, task.language]
+        return Store(self.work).path(folder, digest, task.language, task.chunk)
+
+
+_SEGMENT = pa.struct(
+    [
+        ("source", pa.string()),
+        ("protected", pa.list_(pa.string())),
+        ("translation", pa.string()),
+        ("back", pa.string()),
+        ("pivot", pa.string()),
+        ("unknown", pa.list_(pa.string())),
+    ]
+)
+TRANSLATED = pa.schema(
+    [
+        ("concept_id", pa.string()),
+        ("concept", pa.int32()),
+        ("field", pa.string()),
+        ("message", pa.int32()),
+        ("text", pa.string()),
+        ("back", pa.string()),
+        ("segments", pa.list_(_SEGMENT)),
+    ]
+)
+"""A translated chunk: one row a text, with the whole translation, and the segments it was made of."""
+
+
+class Worker:
+    """Does tasks one after the other. Owns the engines, opened when first needed."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self._store = Store(job.work)
+        self._translators: dict[str, Translator] = {}
+        self._language = ""
+
+    def run(self, task: Task) -> None:
+        """Make the file of `task`."""
+        if task.stage == "translate":
+            table = self._translate(task)
+        elif task.stage == "measure_source":
+            table = self._measure_source(task)
+        else:
+            table = self._measure(task)
+        write_table(table, self.job.path(task))
+
+    def close(self) -> None:
+        """Give back engines and their processes."""
+        for translator in self._translators.values():
+            translator.close()
+
+    @cached_property
+    def _encoder(self) -> Any:
+        return open_encoder(self.job.encoder)
+
+    @cached_property
+    def _identifiers(self) -> list[Any]:
+        return [open_identifier(name) for name in self.job.identifiers]
+
+    def _concepts(self, chunk: str) -> list[Concept]:
+        return from_table(chunk_table(self._store, self.job.source, chunk))
+
+    def _translate(self, task: Task) -> pa.Table:
+        if task.language != self._language:  # one language's pipelines at a time: each is 100 to 200 MB
+            self.close()
+            self._language = task.language
+        if not self._translators:
+            self._translators = {name: open_translator(name) for name in self.job.translators}
+        texts = [
+            (concept.id, number, *where, split(text, self.job.anchor))
+            for number, concept in enumerate(self._concepts(task.chunk))
+            for *where, text in concept.texts()
+        ]
+        there, back = self.job.routes[task.language]
+        forward = self._follow(there, {segment for *_, parts in texts for segment in parts.segments})
+        backward = self._follow(back, {routed.segment for routed in forward.values() if routed.segment.text})
+        rows = [_translated_row(*text, forward, backward) for text in texts]
+        return pa.Table.from_pylist(rows, TRANSLATED)
+
+    def _follow(self, route: Route, segments: set[Segment]) -> dict[Segment, Routed]:
+        ordered = sorted(segments, key=lambda s: (len(s.text), s.text, s.spans))
+        return dict(zip(ordered, follow(route, self._translators, ordered), strict=True))
+
+    def _measure_source(self, task: Task) -> pa.Table:
+        concepts = self._concepts(task.chunk)
+        units = [
+            Unit(
+                number,
+                field,
+                message,
+                text,
+                text,
+                (),
+                tuple(Pair(s.plain, s.plain, "", "", ()) for s in parts),
+            )
+            for number, concept in enumerate(concepts)
+            for field, message, text in concept.texts()
+            if (parts := split(text, self.job.anchor).segments)
+        ]
+        vectors = self._embed({pair.source for unit in units for pair in unit.pairs})
+        anchor = language_of(self.job.anchor)
+        measured = _of_units(units, language.measure(units, self._identifiers, anchor, anchor))
+        row = evidence.summarise(measured, language.COLUMNS).select("concept", "language_score")
+        scores = dict(zip(row["concept"], row["language_score"], strict=True))
+        segments: dict[int, list[dict[str, Any]]] = {}
+        for unit in units:
+            segments.setdefault(unit.concept, []).extend(
+                {"text": pair.source, "vector": vectors[pair.source].astype(np.float16).tobytes()}
+                for pair in unit.pairs
+            )
+        return pa.table(
+            {
+                "concept_id": [concept.id for concept in concepts],
+                "language": [self.job.anchor] * len(concepts),
+                "language_score": pa.array(
+                    [_rounded(scores.get(i)) for i in range(len(concepts))], pa.float64()
+                ),
+                "segments": pa.array(
+                    [segments.get(i, []) for i in range(len(concepts))], _embedded(self._encoder)
+                ),
+            }
+        )
+
+    def _embed(self, texts: set[str]) -> dict[str, Any]:
+        ordered = sorted(texts)
+        return dict(zip(ordered, self._encoder.encode(ordered), strict=True))
+
+    def _measure(self, task: Task) -> pa.Table:
+        job = self.job
+        concepts = self._concepts(task.chunk)
+        translated = read_table(job.path(Task("translate", task.language, task.chunk)))
+        embedded = read_table(job.path(Task("measure_source", job.anchor, task.chunk)))
+        vectors = {
+            segment["text"]: np.frombuffer(segment["vector"], np.float16).astype(np.float32)
+            for row in embedded["segments"].to_pylist()
+            for segment in row
+        }
+        units = _units(concepts, translated.to_pylist())
+        said = {text for u in units for p in u.pairs for text in (p.source, p.target, p.back)}
+        vectors |= self._embed({text for text in said if text and text not in vectors})
+        target = language_of(task.language)
+        kinds = [
+            language.measure(units, self._identifiers, target, language_of(job.anchor)),
+            similarity.measure(units, vectors),
+            back_translation.measure(units, vectors),
+            structure.measure(units, target),
+        ]
+        measured = _of_units(units, *kinds)
+        pairs = contrast.measure(units, vectors)
+        return _evidence_table(concepts, task.language, measured, pairs).to_arrow()
+
+
+def _translated_row(
+    concept_id: str,
+    concept: int,
+    field: str,
+    message: int,
+    parts: Split,
+    forward: Mapping[Segment, Routed],
+    backward: Mapping[Segment, Routed],
+) -> dict[str, Any]:
+    segments = []
+    for segment in parts.segments:
+        made = forward[segment]
+        again = backward[made.segment].segment.text if made.segment.text else ""
+        segments.append(
+            {
+                "source": segment.text,
+                "protected": segment.protected,
+                "translation": made.segment.text,
+                "back": again,
+                "pivot": made.pivots[-1] if made.pivots else "",
+                "unknown": made.unknown,
+            }
+        )
+    return {
+        "concept_id": concept_id,
+        "concept": concept,
+        "field": field,
+        "message": message,
+        "text": assemble(parts, [segment["translation"] for segment in segments]),
+        "back": assemble(parts, [segment["back"] for segment in segments]),
+        "segments": segments,
+    }
+
+
+def _units(concepts: Sequence[Concept], translated: Sequence[dict[str, Any]]) -> list[Unit]:
+    """The texts that have segments; the rest (only code, a number) has nothing to measure."""
+    sources = {(i, field, m): text for i, c in enumerate(concepts) for field, m, text in c.texts()}
+    units = []
+    for row in translated:
+        if not row["segments"]:
+            continue
+        protected = tuple(span for segment in row["segments"] for span in segment["protected"])
+        pairs = tuple(
+            Pair(
+                *(
+                    _plain(segment[side], segment["protected"])
+                    for side in ("source", "translation", "back", "pivot")
+                ),
+                tuple(segment["unknown"]),
+            )
+            for segment in row["segments"]
+        )
+        where = row["concept"], row["field"], row["message"]
+        units.append(Unit(*where, sources[where], row["text"], protected, pairs))
+    return units
+
+
+def _plain(text: str, protected: Sequence[str]) -> str:
+    """`text` without its protected spans: what identifiers, encoders and word counts look at."""
+    for span in sorted(protected, key=len, reverse=True):
+        text = text.replace(span, " ", 1)
+    return " ".join(text.split())
+
+
+def _of_units(units: Sequence[Unit], *kinds: pl.DataFrame) -> pl.DataFrame:
+    places = {
+        "concept": pl.Series([unit.concept for unit in units], dtype=pl.Int64),
+        "field": pl.Series([unit.field for unit in units], dtype=pl.String),
+        "message": pl.Series([unit.message for unit in units], dtype=pl.Int32),
+        "weight": pl.Series([sum(p.weight for p in unit.pairs) for unit in units], dtype=pl.Float64),
+    }
+    return pl.concat([pl.DataFrame(places), *kinds], how="horizontal")
+
+
+def _evidence_table(
+    concepts: Sequence[Concept], tag: str, units: pl.DataFrame, pairs: pl.DataFrame
+) -> pl.DataFrame:
+    """One row a concept: all evidence, rounded; null for a concept that has no unit."""
+    declared = evidence.columns()
+    names = [column.name for column in declared if column.aggregate != "row"]
+    rows = pl.DataFrame(
+        {"concept_id": [concept.id for concept in concepts], "language": [tag] * len(concepts)}
+    ).with_row_index("concept")
+    joined = (
+        rows.with_columns(pl.col("concept").cast(pl.Int64))
+        .join(evidence.summarise(units, declared), on="concept", how="left", maintain_order="left")
+        .join(pairs, on="concept", how="left", maintain_order="left")
+        .join(
+            evidence.nest(_rounded_frame(units), ["label", *names]),
+            on="concept",
+            how="left",
+            maintain_order="left",
+        )
+    )
+    columns = [column.name for column in declared]
+    return _rounded_frame(joined).select("concept_id", "language", *columns, _issues(), "fields")
+
+
+def _issues() -> pl.Expr:
+    """What a reader should look at in a row, in words."""
+    found = {
+        "spans_lost": pl.col("spans_kept") < 1,
+        "numbers_changed": pl.col("numbers") < 1,
+        "markup_changed": ~pl.col("markup_kept"),
+        "segments_empty": pl.col("empty_segments") > 0,
+        "answers_alike": ~pl.col("answers_differ"),
+        "nothing_to_translate": pl.col("similarity").is_null(),
+        "too_short_to_identify": pl.col("language_score").is_null() & pl.col("similarity").is_not_null(),
+    }
+    marks = [pl.when(holds).then(pl.lit(name)) for name, holds in found.items()]
+    return pl.concat_list(marks).list.drop_nulls().alias("issues")
+
+
+def _rounded_frame(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.with_columns(pl.col(pl.Float64).round(DECIMALS))
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, DECIMALS)
+
+
+def _embedded(encoder: Any) -> pa.DataType:
+    return pa.list_(pa.struct([("text", pa.string()), ("vector", pa.binary(2 * encoder.dimension))]))

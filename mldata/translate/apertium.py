@@ -1,0 +1,242 @@
+"""Apertium, the rule-based translator of Debian's `apertium-*` packages, run as its own processes (GPL).
+
+One long-lived pipeline a mode, asked segment by segment over a pipe with NUL flush. Three things were
+learnt the hard way. The `apertium` wrapper hangs with NUL flush, so the mode's own pipeline is run. The
+tagger carries context over the flush, so an empty request goes before each segment: results then depend
+on nothing but the segment, whatever the order. A pipeline that broke answers nothing and stays silent,
+so reads have a time limit, and a segment that fails in a fresh pipeline too comes back empty.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import selectors
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+
+from mldata.engine import Engine
+from mldata.errors import EngineError, InputError
+from mldata.languages import APERTIUM_MODES
+from mldata.text import Segment
+from mldata.translate import Translation
+from mldata.translate.sentinels import mask, translate_around, unmask
+
+MODES = Path("/usr/share/apertium/modes")
+INSTALL = (
+    "apt-get install apertium apertium-eng-spa apertium-en-gl apertium-eng-cat apertium-eo-en "
+    "apertium-hbs-eng apertium-spa-ita apertium-fr-es apertium-oc-es apertium-spa-arg apertium-es-pt "
+    "apertium-hbs-slv apertium-hbs-mkd apertium-mkd-bul"
+)
+TIMEOUT = 60.0
+"""Seconds without an answer after which a pipeline is taken for dead; a segment takes milliseconds."""
+
+_END = ".[][\n]"  # what apertium-destxt appends: without a full stop the last word is held back
+_RESERVED = re.compile(r"[\[\]{}^$/\\@<>]")
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_UNKNOWN = re.compile(r"(?<!\\)[*#@](\w[\w'’·-]*)")  # not in a dictionary, not generated, not translated
+_OWN_MARKS = re.compile(r"[*#~]")  # literal ones would be taken for marks, or be dropped (`~`)
+
+
+def _mark(number: int) -> str:
+    return f"⟦{number}⟧"
+
+
+class Apertium:
+    """See the module. Owns the pipelines of the modes in use."""
+
+    def __init__(self) -> None:
+        if shutil.which("apertium-wblank-mode") is None:
+            raise InputError(f"Apertium isn't installed; on Debian and Ubuntu: {INSTALL}")
+        self._pipelines: dict[str, _Pipeline] = {}
+
+    def pairs(self) -> frozenset[tuple[str, str]]:
+        """The pairs whose mode is installed."""
+        return frozenset(pair for pair, mode in APERTIUM_MODES.items() if (MODES / f"{mode}.mode").exists())
+
+    def engine(self, source: str, target: str) -> Engine:
+        """The mode's pipeline, its data files and the tools' version."""
+        return _engine(APERTIUM_MODES[source, target])
+
+    def translate(self, segments: Sequence[Segment], source: str, target: str) -> list[Translation]:
+        """Translate in the mode's pipeline; a segment whose answer broke its spans is done around them."""
+        mode = APERTIUM_MODES[source, target]
+        guarded = [_guard(segment) for segment in segments]
+        answers = self._ask(mode, [mask(segment, _mark) for segment in guarded])
+        results = []
+        for segment, original, answer in zip(guarded, segments, answers, strict=True):
+            text, unknown = _read_marks(answer)
+            result = unmask(_tidy(text, original.text), segment.protected, _mark)
+            if result is None:
+                around = translate_around(segment, lambda pieces: self.translate(pieces, source, target))
+                result, unknown = around.segment, around.unknown
+            results.append(Translation(_unguard(result, original), unknown))
+        return results
+
+    def _ask(self, mode: str, lines: list[str]) -> list[str]:
+        """Answers to `lines`, in order; "" for one that a fresh pipeline does not answer either."""
+        answers: list[str] = []
+        broken = -1  # the last line that broke a pipeline
+        while len(answers) < len(lines):
+            pipeline = self._pipelines.setdefault(mode, _Pipeline(mode))
+            try:
+                for answer in pipeline.ask(lines[len(answers) :]):
+                    answers.append(answer)
+            except _Broken:
+                self._pipelines.pop(mode).kill()
+                if broken == len(answers):
+                    answers.append("")
+                broken = len(answers)
+        return answers
+
+    def close(self) -> None:
+        """End all pipelines."""
+        while self._pipelines:
+            self._pipelines.popitem()[1].kill()
+
+
+class _Broken(Exception):
+    """A pipeline ended, or said nothing for `TIMEOUT` seconds."""
+
+
+class _Pipeline:
+    """The processes of one mode, in a process group of their own."""
+
+    def __init__(self, mode: str) -> None:
+        # $1 and $2 of a mode: how lt-proc and the tagger print unknown words (-g: marked).
+        self._process = subprocess.Popen(
+            ["bash", "-c", _command(mode), "apertium", "-g", ""],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            bufsize=0,
+            env={**os.environ, "LC_ALL": "C.UTF-8"},
+            start_new_session=True,
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._in, self._out = self._process.stdin.fileno(), self._process.stdout.fileno()
+        os.set_blocking(self._in, False)
+
+    def ask(self, lines: Sequence[str]) -> Iterator[str]:
+        """Answers as they come. Writes while it reads: the pipe holds less than a batch."""
+        waiting = b"".join(_request("") + _request(line) for line in lines)
+        answered, got, sent = 0, b"", 0
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._in, selectors.EVENT_WRITE)
+            selector.register(self._out, selectors.EVENT_READ)
+            while answered < 2 * len(lines):
+                ready = selector.select(TIMEOUT)
+                if not ready:
+                    raise _Broken
+                for key, _ in ready:
+                    if key.fd == self._in:
+                        sent += self._write(waiting[sent : sent + 65536])
+                        if sent == len(waiting):
+                            selector.unregister(self._in)
+                        continue
+                    read = os.read(self._out, 65536)
+                    if not read:
+                        raise _Broken
+                    *complete, got = (got + read).split(b"\0")
+                    for answer in complete:
+                        if answered % 2:
+                            yield _response(answer)
+                        answered += 1
+
+    def _write(self, data: bytes) -> int:
+        try:
+            return os.write(self._in, data)
+        except BlockingIOError:
+            return 0
+        except BrokenPipeError as error:
+            raise _Broken from error
+
+    def kill(self) -> None:
+        """End the whole group and reap its shell."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+
+def _request(line: str) -> bytes:
+    return (_RESERVED.sub(r"\\\g<0>", line.replace("\0", " ")) + _END).encode() + b"\0"
+
+
+def _response(answer: bytes) -> str:
+    """Take off the sentinel. Some modes change it (eng-hbs adds blanks), so each part on its own."""
+    text = answer.decode(errors="replace")
+    text = text.removesuffix("[][\n]").rstrip(" ")
+    return text.removesuffix(".")
+
+
+def _read_marks(answer: str) -> tuple[str, tuple[str, ...]]:
+    """Take the engine's marks out of an answer and the escapes off it: (text, marked words)."""
+    unknown = tuple(_ESCAPED.sub(r"\1", word) for word in _UNKNOWN.findall(answer))
+    return _ESCAPED.sub(r"\1", _UNKNOWN.sub(r"\1", answer)), unknown
+
+
+def _guard(segment: Segment) -> Segment:
+    """Make literal marks protected, so that they are neither lost nor read as the engine's."""
+    extra = [
+        match.span()
+        for match in _OWN_MARKS.finditer(segment.text)
+        if not any(start <= match.start() < stop for start, stop in segment.spans)
+    ]
+    return Segment(segment.text, tuple(sorted([*segment.spans, *extra]))) if extra else segment
+
+
+def _unguard(result: Segment, original: Segment) -> Segment:
+    """Of the spans found, keep those that the original protects."""
+    wanted = list(original.protected)
+    spans = []
+    for start, stop in result.spans:
+        if result.text[start:stop] in wanted:
+            wanted.remove(result.text[start:stop])
+            spans.append((start, stop))
+    return Segment(result.text, tuple(spans))
+
+
+def _tidy(answer: str, source: str) -> str:
+    """Take out blanks the rules left behind (dropped pronouns), where the source has none."""
+    if "  " not in source:
+        answer = re.sub(r" {2,}", " ", answer)
+    return answer.strip()
+
+
+def _command(mode: str) -> str:
+    """The shell pipeline of a mode, with NUL flush."""
+    try:
+        made = subprocess.run(
+            ["apertium-wblank-mode", "-z", str(MODES / f"{mode}.mode")],
+            capture_output=True,
+            check=True,
+            text=True,
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise EngineError(f"Apertium's mode {mode} can't be run: {error}") from error
+    if mode == "hbs-mkd":
+        # Debian's mode hangs: cg-proc 1.3.9 prints dependency tags that lt-proc -b can't read.
+        return re.sub(r"(cg-proc[^|]*)", r"\1| sed -u -z 's/<#[0-9]*→[0-9]*>//g' ", made.stdout, count=1)
+    return made.stdout
+
+
+@cache
+def _engine(mode: str) -> Engine:
+    command = _command(mode)
+    release = subprocess.run(["lt-proc", "--version"], capture_output=True, text=True, check=False)
+    tool = release.stdout.split()[-1] if release.stdout else "unknown"
+    digest = hashlib.blake2b(f"{tool}\n{command}".encode(), digest_size=16)
+    for file in re.findall(r"'(/[^']+)'", command):
+        if Path(file).is_file():
+            digest.update(Path(file).read_bytes())
+    return Engine("apertium", f"{mode}, lttoolbox {tool}", digest.hexdigest(), "GPL-3.0-or-later")
