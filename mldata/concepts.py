@@ -35,7 +35,9 @@ class Message:
     @property
     def translatable(self) -> bool:
         """Tool results and tool calls are data, not language: they stay verbatim."""
-        return self.role != "tool" and self.tool_calls is None and bool(self.content.strip())
+        return (
+            self.role not in ("tool", "function") and self.tool_calls is None and bool(self.content.strip())
+        )
 
 
 Text = str | tuple[Message, ...]
@@ -113,7 +115,10 @@ def to_table(concepts: Sequence[Concept], shape: Shape) -> pa.Table:
 def from_table(table: pa.Table) -> list[Concept]:
     """The inverse of `to_table`; extra columns stay in the table."""
     rows = table.select(["concept_id", *FIELDS]).to_pylist()
-    return [Concept(row["concept_id"], *(_text(row[name]) for name in FIELDS)) for row in rows]
+    return [
+        Concept(row["concept_id"], _text(row["prompt"]), _text(row["chosen"]), _text(row["rejected"]))
+        for row in rows
+    ]
 
 
 def _text(value: str | list[dict[str, Any]]) -> Text:

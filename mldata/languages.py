@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import langcodes
+from langcodes.tag_parser import LanguageTagError
 
 from mldata.errors import InputError
 
@@ -131,7 +132,7 @@ def canonical(tag: str) -> str:
     """Canonical BCP-47 form of `tag` ("PT_br" gives "pt-BR"); InputError if it is no language tag."""
     try:
         standard = langcodes.standardize_tag(tag.strip())
-    except (langcodes.LanguageTagError, ValueError):
+    except (LanguageTagError, ValueError):
         standard = ""
     if not standard or not langcodes.Language.get(standard).is_valid():
         raise InputError(f'"{tag}" is no BCP-47 language tag; write it as "pt", "sr-Latn" or "pt-BR"')

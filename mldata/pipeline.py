@@ -52,7 +52,7 @@ class Plan:
 
     def distinct_segments(self) -> int:
         """Different segments of the source: what one language costs. Reads and splits the whole source."""
-        segments = set()
+        segments: set[int] = set()
         for chunk in self.index.chunks:
             for concept in from_table(chunk_table(Store(self.job.work), self.index.digest, chunk)):
                 for _, _, text in concept.texts():
@@ -180,7 +180,7 @@ def _digests(
     digests: dict[tuple[Stage, str], str] = {("measure_source", anchor): source}
     used: dict[Engine, None] = {}
     for target, both in routes.items():
-        hops = [[engine for engine in route.engines(translators)] for route in both]
+        hops = [route.engines(translators) for route in both]
         used.update(dict.fromkeys(engine for route in hops for engine in route))
         made = fingerprint(
             [text_room.VERSION, anchor, [str(r) for r in both], [[e.digest for e in route] for route in hops]]

@@ -119,7 +119,7 @@ def change_rules(rules: Sequence[Rule], changes: Sequence[str]) -> list[Rule]:
 
 def check_rules(rules: Sequence[Rule]) -> None:
     """InputError for a rule over a column that doesn't exist, or two rules of one name."""
-    known = {name: kind for name, kind in shards.evidence_fields()}
+    known = dict(shards.evidence_fields())
     for rule in rules:
         if rule.column not in known:
             raise InputError(

@@ -1,6 +1,7 @@
 """The aligned set on disk: its schema, its files, its manifest, and the proof that all of it is whole.
 
-    SET/README.md  manifest.json  run.json  data/<split>-*.arrow  dropped/rows-*.arrow  dropped/unreadable.arrow
+    SET/README.md  manifest.json  run.json
+    SET/data/train-*.arrow  data/test-*.arrow  dropped/rows-*.arrow  dropped/unreadable.arrow
 
 One row a concept and language; all rows of a concept stand together in one shard, the anchor first. A set
 is written beside its place and renamed into it, manifest last; `run.json` alone may differ between two
@@ -345,9 +346,9 @@ def _broken_rows(path: Path, manifest: Manifest) -> Iterator[str]:
             for tag in tags:
                 seen[tag] = seen.get(tag, 0) + 1
     counts.update(seen)
-    for tag, facts in manifest.languages.items():
-        if counts.get(tag, 0) != facts.kept:
-            yield f"{counts.get(tag, 0)} rows are in {tag}, the manifest says {facts.kept}"
+    for tag, language in manifest.languages.items():
+        if counts.get(tag, 0) != language.kept:
+            yield f"{counts.get(tag, 0)} rows are in {tag}, the manifest says {language.kept}"
     if len(owners) != manifest.concepts_kept:
         yield f"{len(owners)} concepts are there, the manifest says {manifest.concepts_kept}"
 

@@ -131,14 +131,14 @@ class Worker:
         if not self._translators:
             self._translators = {name: open_translator(name) for name in self.job.translators}
         texts = [
-            (concept.id, number, *where, split(text, self.job.anchor))
+            _Text(concept.id, number, field, message, split(text, self.job.anchor))
             for number, concept in enumerate(self._concepts(task.chunk))
-            for *where, text in concept.texts()
+            for field, message, text in concept.texts()
         ]
         there, back = self.job.routes[task.language]
-        forward = self._follow(there, {segment for *_, parts in texts for segment in parts.segments})
+        forward = self._follow(there, {segment for text in texts for segment in text.parts.segments})
         backward = self._follow(back, {routed.segment for routed in forward.values() if routed.segment.text})
-        rows = [_translated_row(*text, forward, backward) for text in texts]
+        rows = [_translated_row(text, forward, backward) for text in texts]
         return pa.Table.from_pylist(rows, TRANSLATED)
 
     def _follow(self, route: Route, segments: set[Segment]) -> dict[Segment, Routed]:
@@ -214,17 +214,22 @@ class Worker:
         return _evidence_table(concepts, task.language, measured, pairs).to_arrow()
 
 
+@dataclass(frozen=True)
+class _Text:
+    """One text of a chunk and where it stands."""
+
+    concept_id: str
+    concept: int
+    field: str
+    message: int
+    parts: Split
+
+
 def _translated_row(
-    concept_id: str,
-    concept: int,
-    field: str,
-    message: int,
-    parts: Split,
-    forward: Mapping[Segment, Routed],
-    backward: Mapping[Segment, Routed],
+    text: _Text, forward: Mapping[Segment, Routed], backward: Mapping[Segment, Routed]
 ) -> dict[str, Any]:
-    segments = []
-    for segment in parts.segments:
+    segments: list[dict[str, Any]] = []
+    for segment in text.parts.segments:
         made = forward[segment]
         again = backward[made.segment].segment.text if made.segment.text else ""
         segments.append(
@@ -238,12 +243,12 @@ def _translated_row(
             }
         )
     return {
-        "concept_id": concept_id,
-        "concept": concept,
-        "field": field,
-        "message": message,
-        "text": assemble(parts, [segment["translation"] for segment in segments]),
-        "back": assemble(parts, [segment["back"] for segment in segments]),
+        "concept_id": text.concept_id,
+        "concept": text.concept,
+        "field": text.field,
+        "message": text.message,
+        "text": assemble(text.parts, [segment["translation"] for segment in segments]),
+        "back": assemble(text.parts, [segment["back"] for segment in segments]),
         "segments": segments,
     }
 
@@ -256,19 +261,21 @@ def _units(concepts: Sequence[Concept], translated: Sequence[dict[str, Any]]) ->
         if not row["segments"]:
             continue
         protected = tuple(span for segment in row["segments"] for span in segment["protected"])
-        pairs = tuple(
-            Pair(
-                *(
-                    _plain(segment[side], segment["protected"])
-                    for side in ("source", "translation", "back", "pivot")
-                ),
-                tuple(segment["unknown"]),
-            )
-            for segment in row["segments"]
-        )
+        pairs = tuple(_pair(segment) for segment in row["segments"])
         where = row["concept"], row["field"], row["message"]
         units.append(Unit(*where, sources[where], row["text"], protected, pairs))
     return units
+
+
+def _pair(segment: Mapping[str, Any]) -> Pair:
+    protected = segment["protected"]
+    return Pair(
+        source=_plain(segment["source"], protected),
+        target=_plain(segment["translation"], protected),
+        back=_plain(segment["back"], protected),
+        pivot=_plain(segment["pivot"], protected),
+        unknown=tuple(segment["unknown"]),
+    )
 
 
 def _plain(text: str, protected: Sequence[str]) -> str:

@@ -1,0 +1,61 @@
+"""The command line: `mldata COMMAND`. One file a command, each thin: parse, call the library, print.
+
+Commands import what they need when they run, so that `mldata --help` answers at once. Errors that mldata
+raises on purpose become one line on stderr and their exit code.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from mldata import __version__
+from mldata.cli.build import build
+from mldata.cli.doctor import doctor
+from mldata.cli.inspect import inspect
+from mldata.cli.languages import languages
+from mldata.cli.rules import rules
+from mldata.cli.select import select
+from mldata.cli.verify import verify
+from mldata.errors import MldataError
+
+app = typer.Typer(
+    name="mldata",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Turn English preference data into a verified, concept-aligned multilingual set.",
+    epilog="Exit codes: 0 done, 1 damage found, 2 input or use, 3 an engine failed, 130 interrupted.",
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"mldata {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    pass
+
+
+for command in (build, select, inspect, verify, rules, languages, doctor):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app()
+    except MldataError as error:
+        print(f"mldata: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)

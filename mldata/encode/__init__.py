@@ -6,6 +6,7 @@ An encoder turns texts of any language into unit vectors whose cosine says how a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Protocol
 
 import numpy as np
@@ -37,8 +38,9 @@ ENCODERS: dict[str, Callable[[], SentenceEncoder]] = {"e5-small": _e5_small}
 """Every encoder a recipe can name."""
 
 
+@cache  # models are read-only, and take seconds to open
 def open_encoder(name: str) -> SentenceEncoder:
-    """Open the encoder a recipe names; InputError if there is none of that name or it isn't installed."""
+    """The encoder a recipe names, one a process; InputError if there is none or it isn't installed."""
     if name not in ENCODERS:
         raise InputError(f'no encoder is called "{name}"; there are: {" ".join(sorted(ENCODERS))}')
     return ENCODERS[name]()

@@ -148,7 +148,8 @@ def _convert(weights: Path, directory: Path) -> None:
         tensors[name] = cursor.read("QQ")
 
     def tensor(name: str, *shape: int) -> npt.NDArray[np.float32]:
-        return _tensor(cursor.data, *tensors[name], shape)
+        offset, size = tensors[name]
+        return _tensor(cursor.data, offset, size, shape)
 
     spec = _specification(tensor, (hidden, layers, heads, feed, vocabulary, positions, types))
     spec.register_vocabulary(pieces + [f"<extra{i}>" for i in range(vocabulary - len(pieces))])

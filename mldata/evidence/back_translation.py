@@ -30,7 +30,7 @@ def signature() -> str:
 
 def measure(units: Sequence[Unit], vectors: Embedded) -> pl.DataFrame:
     """One row a unit: back_chrf over the unit's segments together, back_similarity."""
-    rows = []
+    rows: list[tuple[float | None, float | None]] = []
     for unit in units:
         pairs = [pair for pair in unit.pairs if pair.back]
         if not pairs:

@@ -32,7 +32,7 @@ Embedded = Mapping[str, npt.NDArray[np.float32]]
 def measure(units: Sequence[Unit], vectors: Embedded) -> pl.DataFrame:
     """One row a unit: similarity, similarity_min, margin."""
     margins = _margins(units, vectors)
-    rows = []
+    rows: list[tuple[float | None, float | None, float | None]] = []
     for unit in units:
         pairs = [pair for pair in unit.pairs if pair.target]
         if not pairs:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 from mldata.engine import Engine
@@ -53,8 +54,9 @@ IDENTIFIERS: dict[str, Callable[[], Identifier]] = {"fasttext": _fasttext, "heli
 """Every identifier a recipe can name."""
 
 
+@cache  # models are read-only, and take up to a second and 800 MB
 def open_identifier(name: str) -> Identifier:
-    """Open the identifier a recipe names; InputError if there is none of that name or it isn't installed."""
+    """The identifier a recipe names, one a process; InputError if there is none or it isn't installed."""
     if name not in IDENTIFIERS:
         raise InputError(f'no identifier is called "{name}"; there are: {" ".join(sorted(IDENTIFIERS))}')
     return IDENTIFIERS[name]()

@@ -24,7 +24,7 @@ from mldata.errors import InputError
 from mldata.sources import formats
 from mldata.sources.containers import Row, Unit
 from mldata.sources.files import find_files
-from mldata.sources.formats import FORMATS, Example, Format, SetAside
+from mldata.sources.formats import FORMATS, Format, SetAside
 
 __all__ = ["FORMATS", "SAMPLES", "Duplicate", "Format", "Source", "Unreadable", "open_source"]
 
@@ -127,18 +127,14 @@ class Source:
             return Unreadable(row.file, row.number, error.field, error.reason, row.unit)
         if first is not None:
             return Duplicate(row.file, row.number, first[1], first[0], row.unit)
-        return _concept(user_id or digest.hex(), example)
-
-
-def _concept(id: str, example: Example) -> Concept:
-    return Concept(id, example.prompt, example.chosen, example.rejected, example.extra)
+        texts = (example.prompt, example.chosen, example.rejected)
+        return Concept(user_id or digest.hex(), *texts, example.extra)
 
 
 def _user_id(record: Mapping[str, Any], column: str) -> str:
     value = record.get(column)
-    if (
-        value is None or value != value or (isinstance(value, str) and not value.strip())
-    ):  # NaN is no id either
+    not_a_number = value != value  # pandas writes missing numbers so
+    if value is None or not_a_number or (isinstance(value, str) and not value.strip()):
         what = "missing" if column not in record else "empty"
         raise SetAside(column, f'the id column "{column}" is {what}')
     if isinstance(value, list | dict | bytes):

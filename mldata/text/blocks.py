@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -41,6 +41,7 @@ _CLOSING = "\"'”’»)]*_ \t"
 # Displayed maths, environments and comments that may hold line ends.
 _ISLAND = re.compile(r"\$\$|\\\[|\\begin\{[A-Za-z]{1,20}\*?\}|<!--")
 _ISLAND_LIMIT = 5_000
+_ISLAND_NAMES = 50
 
 _HTML_CODE = re.compile(
     r"<(?:!|\?|/?(?:script|style|pre|textarea|html|head|body|svg|template)\b)", re.IGNORECASE
@@ -55,8 +56,7 @@ class _Line(IntEnum):
     VERBATIM = 2
 
 
-@dataclass(frozen=True)
-class _Run:
+class _Run(NamedTuple):
     start: int
     end: int
     open: bool
@@ -72,7 +72,7 @@ def runs(text: str) -> Iterator[tuple[int, int]]:
     clips = _islands(text, lines, kinds)
     last: _Run | None = None
     for index, (start, end) in enumerate(lines):
-        if kinds[index] == _Line.VERBATIM:
+        if start == end or kinds[index] == _Line.VERBATIM:
             continue
         clipped = clips.get(index, (start, end))
         for run in _line_runs(text, *clipped, table=kinds[index] == _Line.TABLE):
@@ -186,17 +186,22 @@ def _islands(text: str, lines: list[tuple[int, int]], kinds: bytearray) -> dict[
     """
     clips: dict[int, tuple[int, int]] = {}
     starts = [start for start, _ in lines]
+    closes: dict[str, int] = {}  # where each closing stands next: a search for each opening is quadratic
     cursor = 0
     while found := _ISLAND.search(text, cursor):
         cursor = found.end()
         close = {"$$": "$$", "\\[": "\\]", "<!--": "-->"}.get(found[0], found[0].replace("begin", "end"))
-        end = text.find(close, found.end(), found.end() + _ISLAND_LIMIT)
-        if end < 0:
+        if closes.get(close, 0) < cursor and len(closes) < _ISLAND_NAMES:
+            at = text.find(close, cursor)
+            closes[close] = len(text) if at < 0 else at
+        end = closes.get(close, 0)
+        if not cursor <= end < min(len(text), cursor + _ISLAND_LIMIT):
             continue
         first = bisect_right(starts, found.start()) - 1
         last = bisect_right(starts, end) - 1
-        blank = close in ("$$", "\\]") and any(not text[s:e].strip() for s, e in lines[first : last + 1])
-        if first == last or blank or any(kinds[first : last + 1]):
+        if first == last or any(kinds[first : last + 1]):
+            continue
+        if close in ("$$", "\\]") and any(not text[s:e].strip() for s, e in lines[first : last + 1]):
             continue
         cursor = end + len(close)
         clips[first] = clips.get(first, lines[first])[0], found.start()

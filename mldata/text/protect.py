@@ -7,8 +7,8 @@ makes it slow; a few short predicates throw out what only looks like an identifi
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 
 class Kind(Enum):
@@ -22,8 +22,7 @@ class Kind(Enum):
     """The second half of a link, with the address: `](https://example.org)`."""
 
 
-@dataclass(frozen=True)
-class Mark:
+class Mark(NamedTuple):
     """One protected slice of a run."""
 
     start: int
@@ -34,7 +33,7 @@ class Mark:
 # Identifiers are ASCII; they may touch Chinese or Arabic letters, but not those of alphabets that
 # use spaces, or `M` and `2` of "Müller2" would be one.
 _ALPHABET = r"0-9A-Za-z\u00c0-\u024f\u0370-\u052f"
-_URL_CHARACTER = r"[^\s<>\"`\[\]|\\^。，、；：！？）】》」]"
+_URL_CHARACTER = r"[^\s\u200b-\u200f\ufeff<>\"`\[\]|\\^。，、；：！？）】》」]"
 
 _PATTERN = re.compile(
     rf"""
@@ -44,9 +43,11 @@ _PATTERN = re.compile(
         <%[^%\n]{{0,100}}%>
       | <\|\w{{1,40}}\|>
       | \{{\{{[^{{}}\n]{{1,80}}\}}\}}
-      | \$?\{{[^{{}}\n]{{0,60}}\}}
-      | (?<![\w%])%(?:\(\w{{1,40}}\)|\d{{1,2}}\$)?[-+0\#]?\d{{0,3}}(?:\.\d{{1,3}})?[sdifgxXeEcru](?![A-Za-z'’])
-      | (?<!\w)__(?:[A-Z][A-Z0-9]*+(?:_[A-Z0-9]++)*+|init|main|name|str|repr|call|len|file|doc|dict|all)__(?!\w)
+      | \$?\{{[^{{}}\n]{{0,40}}\}}
+      | (?<![\w%])%(?:\(\w{{1,40}}\)|\d{{1,2}}\$)?[-+0\#]?\d{{0,3}}(?:\.\d{{1,3}})?
+          [sdifgxXeEcru](?![A-Za-z'’])
+      | (?<!\w)__(?:[A-Z][A-Z0-9]*+(?:_[A-Z0-9]++)*+
+          |init|main|name|str|repr|call|len|file|doc|dict|all)__(?!\w)
       | \[/?[A-Z][A-Z0-9_]{{1,60}}\](?!\()
     )
   | (?P<tag>
@@ -73,8 +74,8 @@ _PATTERN = re.compile(
         \((?:[^()\s]|\([^()\s]*+\))*+(?:\s{{1,5}}(?:"[^"\n]{{0,300}}"|'[^'\n]{{0,300}}'))?\s{{0,5}}\)
       | \[[^\[\]\n]{{0,100}}\]
     ))
-  | (?P<note> !\[(?=[^\]\n]{{0,500}}\][(\[])
-      | \[\d{{1,4}}(?:\s?[,–-]\s?\d{{1,4}}){{0,10}}\](?!\()
+  | (?P<note> !\[(?=[^\[\]\n]{{0,500}}\][(\[])
+      | \[\d{{1,4}}(?:\s?[,–-]\s?\d{{1,4}})?\](?!\()
       | \[\^[\w-]{{1,30}}\] )
   | (?P<drive> (?<!\w)[A-Za-z]:\\[\w.\\+-]*\w )
   | (?P<escape> \\[nrt](?![a-z]) )
@@ -163,7 +164,7 @@ def _is_maths(text: str) -> bool:
 
 def _is_path(text: str) -> bool:
     """`/etc/hosts` and `/help`, but not what is left of "and /or"."""
-    return text.count("/") > 1 or len(text) > 3 and text != "/and"
+    return text.count("/") > 1 or (len(text) > 3 and text != "/and")
 
 
 def _is_identifier(token: str) -> bool:

@@ -101,9 +101,10 @@ def _trim(run: str, start: int, end: int, inside: list[Mark]) -> tuple[int, int,
     """
     left, right = 0, len(inside)
     while True:
-        while start < end and _is_blank(run[start]):
+        first, last = (inside[left].start, inside[right - 1].end) if left < right else (end, start)
+        while start < first and _is_blank(run[start]):
             start += 1
-        while start < end and _is_blank(run[end - 1]):
+        while end > max(start, last) and _is_blank(run[end - 1]):
             end -= 1
         if left < right and inside[left].start == start and inside[left].kind is Kind.MARKUP:
             start, left = inside[left].end, left + 1

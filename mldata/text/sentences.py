@@ -6,6 +6,7 @@ boundaries are read off the lengths of what it returns: the text itself is alway
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator
 
@@ -16,6 +17,9 @@ from mldata.text.protect import Kind, Mark
 # Engines are trained on sentences and truncate or wander on much longer input: 600 characters are 100 to
 # 200 tokens in most languages, half of what the smallest engine takes.
 LIMIT = 600
+
+_WINDOW = 2_000
+_ASCII_END = re.compile(r"[.!?](?=.*\S)", re.DOTALL)
 
 _CLAUSE = frozenset(",;:—–،؛、，；：")
 
@@ -39,15 +43,40 @@ def sentences(run: str, marks: list[Mark], language: str) -> Iterator[tuple[int,
 
 
 def _ends(run: str, marks: list[Mark], language: str) -> Iterator[int]:
-    end = 0
+    if len(run) <= LIMIT and run.isascii() and not _ASCII_END.search(run):  # most lines of a list or table
+        yield len(run)
+        return
     index = 0
-    for sentence in _segment(_masked(run, marks), language):
-        end += len(sentence)
+    for end in _boundaries(_masked(run, marks), language):
         while index < len(marks) and marks[index].end <= end:
             index += 1
-        # The mask makes this rare; a boundary inside a span would tear it.
-        if index == len(marks) or not marks[index].start < end:
+        cut, after = end, index
+        while after < len(marks) and marks[after].start == cut and marks[after].kind is not Kind.WORD:
+            cut, after = marks[after].end, after + 1
+        if cut > end and (cut == len(run) or run[cut].isspace()):
+            yield cut  # closing markup belongs to the sentence it closes: `**Done.** Next`
+        elif index == len(marks) or marks[index].start >= end:  # the mask makes anything else rare
             yield end
+    yield len(run)
+
+
+def _boundaries(masked: str, language: str) -> Iterator[int]:
+    """Offsets after each sentence but the last.
+
+    By windows, since sentencex is quadratic in some characters (a second for 60,000 backticks). The last
+    sentence of a window opens the next one; a sentence longer than a window goes on in it.
+    """
+    start = 0
+    while start < len(masked):
+        found = _segment(masked[start : start + _WINDOW], language)
+        if start + _WINDOW < len(masked) and len(found) > 1:
+            found.pop()
+        for sentence in found[:-1]:
+            start += len(sentence)
+            yield start
+        start += len(found[-1])
+        if len(found) > 1 or len(found[-1]) < _WINDOW:
+            yield start
 
 
 def _segment(masked: str, language: str) -> list[str]:
@@ -55,7 +84,7 @@ def _segment(masked: str, language: str) -> list[str]:
         found: list[str] = sentencex.segment(language.split("-")[0].lower(), masked)
     except BaseException as error:
         # sentencex 1.0 panics in Rust on one letter, NBSP, full stop, and PyO3's PanicException is no
-        # Exception. _masked removes that case; a panic left over costs one boundary, not the whole run.
+        # Exception. _masked removes that case; a panic left over costs some boundaries, not the text.
         if type(error).__name__ != "PanicException":
             raise
         return [masked]
@@ -68,8 +97,9 @@ def _masked(run: str, marks: list[Mark]) -> str:
     for mark in marks:
         length = mark.end - mark.start
         pieces.append(_spaced(run[cursor : mark.start]))
-        # Closing markup after a full stop must not hide the boundary: `**Done.** Next`.
-        pieces.append('"' * length if mark.kind is not Kind.WORD else "X" + "x" * (length - 1))
+        # To sentencex a word is a capitalised word, which may open a sentence; asterisks neither hide the
+        # full stop before them nor pair like quotes do.
+        pieces.append("*" * length if mark.kind is not Kind.WORD else "X" + "x" * (length - 1))
         cursor = mark.end
     pieces.append(_spaced(run[cursor:]))
     return "".join(pieces)
@@ -122,7 +152,8 @@ def _inside(marks: list[Mark], start: int, first: int) -> set[int]:
     for mark in reversed(marks[:first]):
         if mark.end <= start:
             break
-        inside.update(range(mark.start + 1, mark.end))
+        if mark.end - mark.start > 1:
+            inside.update(range(mark.start + 1, mark.end))
     return inside
 
 

@@ -29,13 +29,18 @@ from mldata.translate import Translation
 from mldata.translate.sentinels import mask, translate_around, unmask
 
 MODES = Path("/usr/share/apertium/modes")
-INSTALL = (
-    "apt-get install apertium apertium-eng-spa apertium-en-gl apertium-eng-cat apertium-eo-en "
-    "apertium-hbs-eng apertium-spa-ita apertium-fr-es apertium-oc-es apertium-spa-arg apertium-es-pt "
-    "apertium-hbs-slv apertium-hbs-mkd apertium-mkd-bul"
+PACKAGES = (
+    "apertium apertium-eng-spa apertium-en-gl apertium-eng-cat apertium-eo-en apertium-hbs-eng "
+    "apertium-spa-ita apertium-fr-es apertium-oc-es apertium-spa-arg apertium-es-pt apertium-hbs-slv "
+    "apertium-hbs-mkd apertium-mkd-bul"
 )
+"""Debian's packages for all modes in `languages.APERTIUM_MODES`."""
+INSTALL = f"apt-get install {PACKAGES}"
 TIMEOUT = 60.0
 """Seconds without an answer after which a pipeline is taken for dead; a segment takes milliseconds."""
+
+POISONED_AT_MOST = 5
+"""Segments of one request that may break a pipeline before the mode itself is taken for broken."""
 
 _END = ".[][\n]"  # what apertium-destxt appends: without a full stop the last word is held back
 _RESERVED = re.compile(r"[\[\]{}^$/\\@<>]")
@@ -83,15 +88,22 @@ class Apertium:
         """Answers to `lines`, in order; "" for one that a fresh pipeline does not answer either."""
         answers: list[str] = []
         broken = -1  # the last line that broke a pipeline
+        poisoned = 0
         while len(answers) < len(lines):
-            pipeline = self._pipelines.setdefault(mode, _Pipeline(mode))
+            if mode not in self._pipelines:
+                self._pipelines[mode] = _Pipeline(mode)
             try:
-                for answer in pipeline.ask(lines[len(answers) :]):
+                for answer in self._pipelines[mode].ask(lines[len(answers) :]):
                     answers.append(answer)
             except _Broken:
                 self._pipelines.pop(mode).kill()
                 if broken == len(answers):
                     answers.append("")
+                    poisoned += 1
+                    if poisoned == POISONED_AT_MOST:
+                        raise EngineError(
+                            f"Apertium's mode {mode} does not answer: `mldata doctor` shows what works"
+                        ) from None
                 broken = len(answers)
         return answers
 
@@ -215,13 +227,12 @@ def _tidy(answer: str, source: str) -> str:
 
 def _command(mode: str) -> str:
     """The shell pipeline of a mode, with NUL flush."""
+    file = MODES / f"{mode}.mode"
+    if not file.exists():  # the tool below says nothing of it
+        raise EngineError(f"Apertium's mode {file} is gone: install its package again ({INSTALL})")
+    tool = ["apertium-wblank-mode", "-z", str(file)]
     try:
-        made = subprocess.run(
-            ["apertium-wblank-mode", "-z", str(MODES / f"{mode}.mode")],
-            capture_output=True,
-            check=True,
-            text=True,
-        )
+        made = subprocess.run(tool, capture_output=True, check=True, text=True)
     except (OSError, subprocess.CalledProcessError) as error:
         raise EngineError(f"Apertium's mode {mode} can't be run: {error}") from error
     if mode == "hbs-mkd":

@@ -174,8 +174,6 @@ def test_a_folder_is_read_in_order_with_train_first(tmp_path, pairs, concepts):
     assert glob.name == "data"
 
 
-# `datasets` leaves temporary cache folders to the garbage collector, which Python 3.11 warns of.
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_folders_saved_by_datasets(tmp_path, pairs, concepts):
     import datasets
 
@@ -202,8 +200,6 @@ def hub_dataset(tmp_path, monkeypatch, pairs):
     return tmp_path / "org" / "prefs"
 
 
-# `datasets` leaves the file of an unfinished stream to the garbage collector.
-@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_hub_dataset_is_streamed(hub_dataset, concepts):
     source = open_source("hf://org/prefs")
     assert (source.name, source.files, source.format) == ("prefs", ("hf://org/prefs",), "standard")

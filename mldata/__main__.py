@@ -1,0 +1,5 @@
+"""`python -m mldata`."""
+
+from mldata.cli import main
+
+main()

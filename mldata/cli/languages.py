@@ -1,0 +1,50 @@
+"""`mldata languages`: what can be translated here, by what, and how to get the rest."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def languages(
+    pipeline: Annotated[
+        str, typer.Option(help="A recipe shipped with mldata, or a .toml file.")
+    ] = "embedded",
+    anchor: Annotated[
+        str | None, typer.Option(help="The source's language.  [default: the recipe's]")
+    ] = None,
+) -> None:
+    """List a pipeline's targets: route, engine, licence, installed or how to install.
+
+    [bold]Example[/bold]
+
+      mldata languages
+    """
+    from mldata.cli.screen import console, table
+    from mldata.languages import canonical, language
+    from mldata.pipeline import installed
+    from mldata.recipe import load_recipe
+
+    recipe = load_recipe(pipeline)
+    start = canonical(anchor) if anchor else recipe.anchor
+    engines = installed(recipe)
+    rows = table("language", "name", "route", "back", "engines", "licence")
+    missing = []
+    for target in recipe.targets:
+        routes = engines.routes(start, target) if target != start else None
+        if routes is None:
+            missing.append(target)
+            rows.add_row(target, language(target).name, "not installed", "", "", "")
+            continue
+        used = {engine for route in routes for engine in route.engines(engines.translators)}
+        names = " ".join(sorted({engine.name for engine in used}))
+        licences = ", ".join(sorted({engine.licence for engine in used}))
+        rows.add_row(target, language(target).name, str(routes[0]), str(routes[1]), names, licences)
+    console.print(rows)
+    for remedy in engines.absent.values():
+        console.print(remedy, soft_wrap=True)
+    if missing and not engines.absent:
+        from mldata.translate.apertium import INSTALL
+
+        console.print(f"To install the rest, on Debian and Ubuntu: {INSTALL}", soft_wrap=True)

@@ -1,0 +1,45 @@
+"""`mldata rules`: what decides whether a row is kept."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def rules(
+    pipeline: Annotated[
+        str, typer.Option(help="A recipe shipped with mldata, or a .toml file.")
+    ] = "embedded",
+) -> None:
+    """Print a pipeline's rules with their thresholds and reasons, and what each evidence column says.
+
+    A row passes a rule whose evidence is null: there was nothing to measure.
+
+    [bold]Example[/bold]
+
+      mldata rules --pipeline embedded
+    """
+    from mldata.cli.screen import console, table
+    from mldata.evidence import columns
+    from mldata.recipe import load_recipe
+    from mldata.selection import NOT_KEPT, check_rules
+
+    recipe = load_recipe(pipeline)
+    check_rules([*recipe.rules, *recipe.anchor_rules])
+    rows = table("rule", "holds when", "a row that breaks it")
+    for rule in recipe.anchor_rules:
+        rows.add_row(rule.name, f"source: {rule.when}", rule.because)
+    for rule in recipe.rules:
+        values = " ".join(f"{tag} {value:g}" for tag, value in rule.per_language.items())
+        rows.add_row(rule.name, rule.when + (f"\n({values})" if values else ""), rule.because)
+    for name, meaning in NOT_KEPT.items():
+        rows.add_row(name, f"policy {recipe.select.groups}", meaning)
+    console.print(rows)
+    meanings = table("evidence", "over a row's texts", "what it says")
+    for column in columns():
+        meanings.add_row(column.name, column.aggregate, column.meaning)
+    meanings.add_row(
+        "length_deviation", "row", "|ln| of length_ratio by the language's median in this source"
+    )
+    console.print(meanings)

@@ -1,0 +1,169 @@
+"""What commands print: a build's heading, its progress, and the table per language at its end."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from types import TracebackType
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+from mldata.pipeline import Plan
+from mldata.shards import Manifest
+from mldata.tasks import Task
+
+console = Console(highlight=False)
+LINE_EVERY = 15.0
+"""Seconds between progress lines where there is no terminal."""
+
+
+def table(*columns: str) -> Table:
+    """A table in the one style of all commands; a column whose name starts with ">" is right-aligned."""
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in columns:
+        made.add_column(
+            name.lstrip(">"), justify="right" if name.startswith(">") else "left", overflow="fold"
+        )
+    return made
+
+
+def heading(plan: Plan, workers: int) -> None:
+    """One line on what will be done, and lines on rows set aside."""
+    index = plan.index
+    console.print(
+        f"[bold]{index.name}[/bold] · {index.concepts} concepts ({index.format}) · {plan.anchor} → "
+        f"{len(plan.targets)} targets · pipeline {plan.recipe.name} · {workers} workers"
+    )
+    if index.duplicates:
+        console.print(f"{index.duplicates} rows repeat an earlier one and count once")
+    if index.unreadable:
+        console.print(
+            f"{index.unreadable} of {index.read} rows can't be read and are set aside with their reasons "
+            "in dropped/unreadable.arrow"
+        )
+
+
+def dry_run(plan: Plan) -> None:
+    """Languages, routes, and what the store already holds."""
+    rows = table("language", "route", "back", ">to translate", ">to measure", ">chunks")
+    chunks = len(plan.index.chunks)
+    for target in plan.targets:
+        there, back = plan.job.routes[target]
+        missing = [task.stage for task in plan.missing if task.language == target]
+        counts = [str(missing.count(stage)) for stage in ("translate", "measure")]
+        rows.add_row(target, str(there), str(back), *counts, str(chunks))
+    console.print(rows)
+    done = plan.total - len(plan.missing)
+    console.print(
+        f"{plan.distinct_segments()} distinct segments a language · the store holds {done} of {plan.total} "
+        "files · nothing was translated (--dry-run)"
+    )
+
+
+class Progress:
+    """Bars per language with time left on a terminal; elsewhere a line now and then."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._counts: dict[str, int] = {}
+        for task in plan.missing:
+            self._counts[task.language] = self._counts.get(task.language, 0) + 1
+        self._total, self._done = len(plan.missing), 0
+        self._started = self._said = time.monotonic()
+        self._per_chunk = plan.index.concepts / max(1, len(plan.index.chunks))
+        self._bars = Bars(
+            TextColumn("{task.description:8}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._ids: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Progress:
+        self._bars.start()
+        for language, total in self._counts.items():
+            self._ids[language] = self._bars.add_task(language, total=total, rate="")
+        return self
+
+    def done(self, task: Task) -> None:
+        """Count a task that was done."""
+        self._done += 1
+        seconds = time.monotonic() - self._started
+        rate = self._done * self._per_chunk / seconds
+        self._bars.update(self._ids[task.language], advance=1, rate=f"{rate:.0f} rows/s")
+        if not console.is_terminal and time.monotonic() - self._said >= LINE_EVERY:
+            self._said = time.monotonic()
+            left = seconds / self._done * (self._total - self._done)
+            console.print(
+                f"{task.stage.replace('_', ' ')} {task.language}: {self._done} of {self._total} tasks, "
+                f"{rate:.0f} rows/s, about {duration(left)} left"
+            )
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+
+def summary(manifest: Manifest, path: Path) -> None:
+    """The table per language, the set in one line, and what to do next."""
+    rows = table("language", "route", ">read", ">passed", ">kept", "dropped because (most frequent first)")
+    for tag, counts in manifest.languages.items():
+        share = f"{counts.passed / counts.concepts:4.0%}" if counts.concepts else "  - "
+        reasons = " · ".join(f"{name} {number}" for name, number in counts.dropped.items())
+        rows.add_row(
+            tag, counts.route, str(counts.concepts), f"{counts.passed} {share}", str(counts.kept), reasons
+        )
+    console.print(rows)
+    data = [file for file in manifest.files if file.split in ("train", "test")]
+    anchor = manifest.languages[manifest.anchor]
+    console.print(
+        f"{manifest.concepts_kept} of {manifest.source.concepts} concepts, {anchor.test} of them in the test "
+        f"split · {sum(f.rows for f in data)} rows in {len(data)} shards · "
+        f"{size(sum(f.bytes for f in data))} · licence: {manifest.licence}"
+    )
+    if not manifest.concepts_kept:
+        console.print(f"[bold]The set is empty[/bold]: {_blame(manifest)}")
+    run = json.loads((path / "run.json").read_text("utf-8"))
+    took = f"   {duration(run['seconds'])}" if "seconds" in run else ""
+    peak = f", peak memory {size(run['peak_memory_bytes'])}" if "peak_memory_bytes" in run else ""
+    console.print(f"[bold]{path}[/bold]{took}{peak}")
+    console.print(f"next: mldata inspect {path}", soft_wrap=True)
+
+
+def _blame(manifest: Manifest) -> str:
+    if not manifest.source.concepts:
+        return "no row of the source could be read; see dropped/unreadable.arrow"
+    worst = []
+    for tag, counts in manifest.languages.items():
+        rules = [f"{name} {number}" for name, number in counts.dropped.items() if name != "no_target"]
+        if rules:
+            worst.append(f"{tag}: {', '.join(rules[:3])}")
+    return "; ".join(worst)
+
+
+def duration(seconds: float) -> str:
+    """2 min 41 s."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def size(count: float) -> str:
+    """3.9 MB."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"

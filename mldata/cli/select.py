@@ -1,0 +1,48 @@
+"""`mldata select`: choose again from what is measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mldata.cli.build import RULE_HELP, Groups
+
+
+def select(
+    path: Annotated[Path, typer.Argument(metavar="SET", help="A set made by `mldata build`.")],
+    rule: Annotated[list[str] | None, typer.Option(help=RULE_HELP)] = None,
+    policy: Annotated[Groups | None, typer.Option(help="Group policy.  [default: the recipe's]")] = None,
+    quorum: Annotated[int | None, typer.Option(min=1, help="Targets needed under `--policy quorum`.")] = None,
+    targets: Annotated[str | None, typer.Option(help="Of the languages measured.  [default: all]")] = None,
+    test_share: Annotated[
+        float | None, typer.Option(min=0, max=0.99, help="Share of prompts to test.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the set here.  [default: in place]")] = None,
+    work: Annotated[Path | None, typer.Option(help="The work store, if it was moved.")] = None,
+) -> None:
+    """Rewrite a set's shards with other rules, languages or group policy: no engine, seconds.
+
+    Rules start from the set's recipe each time; what an earlier `select` changed does not carry over.
+
+    [bold]Examples[/bold]
+
+      mldata select sets/en_prefs --rule "similarity>=0.85" --policy complete --targets es,fr,pt
+
+      mldata select sets/en_prefs --out sets/strict --rule "back_chrf>=55" --rule "numbers>=1"
+    """
+    from mldata import library
+    from mldata.cli import screen
+
+    manifest = library.select(
+        path,
+        out=out,
+        targets=targets,
+        rules=rule or [],
+        policy=policy.value if policy else None,
+        quorum=quorum,
+        test_share=test_share,
+        work=work,
+    )
+    screen.summary(manifest, out or path)

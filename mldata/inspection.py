@@ -1,0 +1,95 @@
+"""Views of a set for people: counts, quantiles and reasons per language, one concept in all languages.
+
+All of it is Polars over the set's own files, lazily: what a user would write, and nothing that he can't.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from mldata.concepts import FIELDS
+from mldata.errors import InputError
+from mldata.evidence import columns
+from mldata.shards import Manifest, read_manifest
+
+QUANTILES = (0.05, 0.5, 0.95)
+
+
+def kept_rows(path: Path, manifest: Manifest) -> pl.LazyFrame:
+    """The rows written, train and test."""
+    return pl.scan_ipc([path / f.path for f in manifest.files if f.split in ("train", "test")])
+
+
+def dropped_rows(path: Path, manifest: Manifest) -> pl.LazyFrame:
+    """The rows not written, with `reasons`."""
+    return pl.scan_ipc([path / f.path for f in manifest.files if f.split == "dropped"])
+
+
+def quantiles(path: Path) -> pl.DataFrame:
+    """Per language: rows measured, and 5 %, median and 95 % quantile of each numeric evidence column,
+    over kept and dropped rows together. Columns: language, rows, <evidence>_5, _50, _95."""
+    manifest = read_manifest(path)
+    names = [c.name for c in columns() if c.aggregate != "all" and c.name != "answers_differ"]
+    both = [rows.select("language", "is_anchor", *names) for rows in _both(path, manifest)]
+    wanted = [pl.col(name).quantile(q).alias(f"{name}_{round(100 * q)}") for name in names for q in QUANTILES]
+    order = {tag: rank for rank, tag in enumerate(manifest.targets)}
+    return (
+        pl.concat(both)
+        .filter(~pl.col("is_anchor"))
+        .group_by("language")
+        .agg(pl.len().alias("rows"), *wanted)
+        .sort(pl.col("language").replace_strict(order, return_dtype=pl.Int64))
+        .collect()
+    )
+
+
+def reasons(path: Path) -> pl.DataFrame:
+    """Columns: reason, language, rows; how often each reason drops a row, alone (`alone`) or with others."""
+    manifest = read_manifest(path)
+    return (
+        dropped_rows(path, manifest)
+        .select("language", "reasons", alone=pl.col("reasons").list.len() == 1)
+        .explode("reasons")
+        .group_by(reason="reasons", language="language")
+        .agg(rows=pl.len(), alone=pl.col("alone").sum())
+        .sort("rows", "reason", "language", descending=[True, False, False])
+        .collect()
+    )
+
+
+def concept(path: Path, concept_id: str) -> pl.DataFrame:
+    """All rows of one concept, kept or not, in the set's order of languages, with `reasons` ([] if kept).
+
+    `concept_id` may be shortened as long as it is unique; InputError otherwise.
+    """
+    manifest = read_manifest(path)
+    kept, dropped = _both(path, manifest)
+    both = pl.concat([kept.with_columns(reasons=pl.lit([], pl.List(pl.String))), dropped])
+    rows = both.filter(pl.col("concept_id").str.starts_with(concept_id)).collect()
+    found = rows["concept_id"].unique().to_list()
+    if len(found) != 1:
+        what = (
+            f'{len(found)} concepts start with "{concept_id}"' if found else f'no concept is "{concept_id}"'
+        )
+        raise InputError(f"{what} in {path}; ids are in the column concept_id")
+    order = {tag: rank for rank, tag in enumerate([manifest.anchor, *manifest.targets])}
+    return rows.sort(pl.col("language").replace_strict(order, return_dtype=pl.Int64))
+
+
+def said(value: Any) -> str:
+    """A field as text: a string as it is, a conversation with its roles."""
+    if isinstance(value, str):
+        return value
+    return "\n\n".join(f"{message['role']}: {message['content']}" for message in value)
+
+
+def texts(row: dict[str, Any]) -> dict[str, str]:
+    """Prompt, chosen and rejected of a row as text."""
+    return {name: said(row[name]) for name in FIELDS}
+
+
+def _both(path: Path, manifest: Manifest) -> tuple[pl.LazyFrame, pl.LazyFrame]:
+    return kept_rows(path, manifest), dropped_rows(path, manifest)
