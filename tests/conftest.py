@@ -14,8 +14,6 @@ import pytest
 from mldata.chunks import MEAN
 from mldata.concepts import Message, example_digest
 
-TARGETS = ("es", "gl")
-
 
 def talk(question, good, bad, **more):
     """A pair in TRL's conversational format."""
@@ -177,7 +175,8 @@ def built(apertium, source, tmp_path_factory):
     folder = tmp_path_factory.mktemp("built")
     started = time.monotonic()
     done = run_mldata(
-        "build", "--source", source, "--targets", "es,gl", "--out", folder / "set", cwd=folder
+        *("build", "--source", source, "--targets", "es,gl", "--out", folder / "set", "--workers", 1),
+        cwd=folder,
     )
     assert done.code == 0, done.err
     return Built(source, folder / "set", folder / "set.work", time.monotonic() - started, done.out)

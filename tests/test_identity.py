@@ -27,7 +27,7 @@ NASTY = [
     "Costs $5.00 and $$x^2$$ or \\(y\\), %s of {name} at https://example.com/a?b=c#d, `x`.",
     "\u2067שלום עולם\u2069 and مرحبا, 日本語の文です。中文。",
     "line\u2028separator, next\x85line, no-break\u00a0blank, zero\u200bwidth, emoji 👩‍👩‍👧.",
-    "> quoted\n>> twice\n\n# Heading\n\n**bold** *it* ~~gone~~ [link](https://example.com \"title\")",
+    '> quoted\n>> twice\n\n# Heading\n\n**bold** *it* ~~gone~~ [link](https://example.com "title")',
     "<div class='x'>HTML &amp; entities &#39;</div>",
     "12345",
     "Ünïcödé \x00 NUL and tab\there.",
@@ -150,7 +150,10 @@ def test_batches_and_workers_change_no_byte(build, tmp_path):
     for file in (tmp_path / "one").rglob("*.arrow"):
         assert file.read_bytes() == (tmp_path / "three" / file.relative_to(tmp_path / "one")).read_bytes()
     names = [
-        sorted(p.relative_to(tmp_path / f"{w}.work").as_posix() for p in (tmp_path / f"{w}.work").rglob("*.arrow"))
+        sorted(
+            p.relative_to(tmp_path / f"{w}.work").as_posix()
+            for p in (tmp_path / f"{w}.work").rglob("*.arrow")
+        )
         for w in ("one", "three")
     ]
     assert names[0] == names[1]

@@ -19,7 +19,7 @@ from mldata.cli.languages import languages
 from mldata.cli.rules import rules
 from mldata.cli.select import select
 from mldata.cli.verify import verify
-from mldata.errors import MldataError
+from mldata.errors import InputError, MldataError
 
 app = typer.Typer(
     name="mldata",
@@ -59,3 +59,9 @@ def main() -> None:
     except MldataError as error:
         print(f"mldata: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except (
+        OSError
+    ) as error:  # a place that can't be read or written: a folder below a file, a file that is gone
+        where = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+        print(f"mldata: {where}", file=sys.stderr)
+        sys.exit(InputError.exit_code)

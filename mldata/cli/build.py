@@ -41,23 +41,25 @@ RULE_HELP = 'Change or add a rule, as "similarity>=0.85"; may be repeated.'
 def build(
     source: Annotated[
         str,
-        typer.Option(help="A file, folder, glob or fsspec URL; hf://org/name[/config][:split]; or en_prefs."),
+        typer.Option(
+            help="A file, folder, glob or fsspec URL; hf://org/name\\[/config]\\[:split]; or en_prefs."
+        ),
     ],
     targets: Annotated[str, typer.Option(help='How many ("12"), "all", or which ("es,fr").')] = "all",
-    out: Annotated[Path | None, typer.Option(help="The set's directory.  [default: sets/<source>]")] = None,
+    out: Annotated[Path | None, typer.Option(help="The set's directory.  \\[default: sets/<source>]")] = None,
     pipeline: Annotated[
         str, typer.Option(help="A recipe shipped with mldata, or a .toml file.")
     ] = "embedded",
     anchor: Annotated[
-        str | None, typer.Option(help="The source's language.  [default: the recipe's]")
+        str | None, typer.Option(help="The source's language.  \\[default: the recipe's]")
     ] = None,
-    format: Annotated[SourceFormat | None, typer.Option(help="[default: recognised]")] = None,
+    format: Annotated[SourceFormat | None, typer.Option(help="\\[default: recognised]")] = None,
     id_column: Annotated[str | None, typer.Option(help="A column that identifies examples.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Take the first N concepts.")] = None,
     rule: Annotated[list[str] | None, typer.Option(help=RULE_HELP)] = None,
-    policy: Annotated[Groups | None, typer.Option(help="Group policy.  [default: the recipe's]")] = None,
-    work: Annotated[Path | None, typer.Option(help="The work store.  [default: <out>.work]")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes.  [default: one a core]")] = None,
+    policy: Annotated[Groups | None, typer.Option(help="Group policy.  \\[default: the recipe's]")] = None,
+    work: Annotated[Path | None, typer.Option(help="The work store.  \\[default: <out>.work]")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes.  \\[default: one a core]")] = None,
     executor: Annotated[Executor, typer.Option(help="Where tasks run.")] = Executor.local,
     overwrite: Annotated[bool, typer.Option(help="Replace whatever --out holds.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and leave.")] = False,
@@ -82,25 +84,25 @@ def build(
     from mldata.sources import open_source
 
     del executor  # local is the only one, and what it names is checked by the parser
-    place = out or Path("sets") / open_source(source, format=_value(format), limit=limit).name
-    made = library.plan(
-        source,
-        targets=targets,
-        out=place,
-        recipe=pipeline,
-        work=work,
-        anchor=anchor,
-        format=_value(format),
-        id_column=id_column,
-        limit=limit,
-        overwrite=overwrite,
-    )
-    count = workers or os.cpu_count() or 1
-    screen.heading(made, count)
-    if dry_run:
-        screen.dry_run(made)
-        return
     try:
+        place = out or Path("sets") / open_source(source, format=_value(format), limit=limit).name
+        made = library.plan(
+            source,
+            targets=targets,
+            out=place,
+            recipe=pipeline,
+            work=work,
+            anchor=anchor,
+            format=_value(format),
+            id_column=id_column,
+            limit=limit,
+            overwrite=overwrite,
+        )
+        count = workers or os.cpu_count() or 1
+        screen.heading(made, count)
+        if dry_run:
+            screen.dry_run(made)
+            return
         with screen.Progress(made) as progress:
             manifest = library.finish(
                 made,

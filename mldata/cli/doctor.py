@@ -20,13 +20,15 @@ def doctor(
 
       mldata doctor
     """
+    from rich.markup import escape
+
     from mldata import health
     from mldata.cli.screen import console, table
 
     checks = health.examine(pipeline)
     rows = table("", "what", "finding")
     for check in checks:
-        rows.add_row("ok" if check.ok else "[bold red]no[/bold red]", check.what, check.finding)
+        rows.add_row("ok" if check.ok else "[bold red]no[/bold red]", check.what, escape(check.finding))
     console.print(rows)
     failed = sum(not check.ok for check in checks)
     if failed:

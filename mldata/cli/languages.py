@@ -12,7 +12,7 @@ def languages(
         str, typer.Option(help="A recipe shipped with mldata, or a .toml file.")
     ] = "embedded",
     anchor: Annotated[
-        str | None, typer.Option(help="The source's language.  [default: the recipe's]")
+        str | None, typer.Option(help="The source's language.  \\[default: the recipe's]")
     ] = None,
 ) -> None:
     """List a pipeline's targets: route, engine, licence, installed or how to install.
@@ -43,7 +43,7 @@ def languages(
         rows.add_row(target, language(target).name, str(routes[0]), str(routes[1]), names, licences)
     console.print(rows)
     for remedy in engines.absent.values():
-        console.print(remedy, soft_wrap=True)
+        console.print(remedy, soft_wrap=True, markup=False)
     if missing and not engines.absent:
         from mldata.translate.apertium import INSTALL
 

@@ -20,6 +20,8 @@ def rules(
 
       mldata rules --pipeline embedded
     """
+    from rich.markup import escape
+
     from mldata.cli.screen import console, table
     from mldata.evidence import columns
     from mldata.recipe import load_recipe
@@ -29,10 +31,10 @@ def rules(
     check_rules([*recipe.rules, *recipe.anchor_rules])
     rows = table("rule", "holds when", "a row that breaks it")
     for rule in recipe.anchor_rules:
-        rows.add_row(rule.name, f"source: {rule.when}", rule.because)
+        rows.add_row(rule.name, f"source: {rule.when}", escape(rule.because))
     for rule in recipe.rules:
         values = " ".join(f"{tag} {value:g}" for tag, value in rule.per_language.items())
-        rows.add_row(rule.name, rule.when + (f"\n({values})" if values else ""), rule.because)
+        rows.add_row(rule.name, rule.when + (f"\n({values})" if values else ""), escape(rule.because))
     for name, meaning in NOT_KEPT.items():
         rows.add_row(name, f"policy {recipe.select.groups}", meaning)
     console.print(rows)

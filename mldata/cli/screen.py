@@ -9,6 +9,7 @@ from types import TracebackType
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
@@ -36,7 +37,7 @@ def heading(plan: Plan, workers: int) -> None:
     """One line on what will be done, and lines on rows set aside."""
     index = plan.index
     console.print(
-        f"[bold]{index.name}[/bold] · {index.concepts} concepts ({index.format}) · {plan.anchor} → "
+        f"[bold]{escape(index.name)}[/bold] · {index.concepts} concepts ({index.format}) · {plan.anchor} → "
         f"{len(plan.targets)} targets · pipeline {plan.recipe.name} · {workers} workers"
     )
     if index.duplicates:
@@ -135,8 +136,8 @@ def summary(manifest: Manifest, path: Path) -> None:
     run = json.loads((path / "run.json").read_text("utf-8"))
     took = f"   {duration(run['seconds'])}" if "seconds" in run else ""
     peak = f", peak memory {size(run['peak_memory_bytes'])}" if "peak_memory_bytes" in run else ""
-    console.print(f"[bold]{path}[/bold]{took}{peak}")
-    console.print(f"next: mldata inspect {path}", soft_wrap=True)
+    console.print(f"[bold]{escape(str(path))}[/bold]{took}{peak}")
+    console.print(f"next: mldata inspect {path}", soft_wrap=True, markup=False)
 
 
 def _blame(manifest: Manifest) -> str:

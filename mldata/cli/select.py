@@ -13,13 +13,13 @@ from mldata.cli.build import RULE_HELP, Groups
 def select(
     path: Annotated[Path, typer.Argument(metavar="SET", help="A set made by `mldata build`.")],
     rule: Annotated[list[str] | None, typer.Option(help=RULE_HELP)] = None,
-    policy: Annotated[Groups | None, typer.Option(help="Group policy.  [default: the recipe's]")] = None,
+    policy: Annotated[Groups | None, typer.Option(help="Group policy.  \\[default: the recipe's]")] = None,
     quorum: Annotated[int | None, typer.Option(min=1, help="Targets needed under `--policy quorum`.")] = None,
-    targets: Annotated[str | None, typer.Option(help="Of the languages measured.  [default: all]")] = None,
+    targets: Annotated[str | None, typer.Option(help="Of the languages measured.  \\[default: all]")] = None,
     test_share: Annotated[
         float | None, typer.Option(min=0, max=0.99, help="Share of prompts to test.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Write the set here.  [default: in place]")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the set here.  \\[default: in place]")] = None,
     work: Annotated[Path | None, typer.Option(help="The work store, if it was moved.")] = None,
 ) -> None:
     """Rewrite a set's shards with other rules, languages or group policy: no engine, seconds.

@@ -33,7 +33,7 @@ COLUMNS = (
 MIN_WORDS = 6
 """Shares of fewer words say nothing."""
 
-_WORD = regex.compile(r"\p{L}[\p{L}\p{M}'’·-]*")
+_WORD = regex.compile(r"\p{L}[\p{L}\p{M}'’·-]+")  # of two letters or more: x and y are no words
 _NUMBER = re.compile(r"\d+(?:[.,'’\u00a0\u202f ]\d{3})*(?:[.,]\d+)?")
 _MARKUP = {
     "items": re.compile(r"(?m)^[ \t>]*(?:[-*+]|\d{1,9}[.)])[ \t]"),
