@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from mldata import evidence
@@ -175,15 +176,16 @@ def _digests(
     encoder: Engine,
 ) -> tuple[dict[tuple[Stage, str], str], list[Engine]]:
     """What decides each stage's output in each language, and the translators' engines used."""
-    measuring = [evidence.VERSION, text_room.VERSION, encoder.digest, *(i.digest for i in identifiers)]
-    source = fingerprint([measuring, _labels(anchor)])
+    splitting = [text_room.VERSION, version("sentencex"), version("markdown-it-py")]
+    measuring = [evidence.VERSION, version("sacrebleu"), encoder.digest, *(i.digest for i in identifiers)]
+    source = fingerprint([splitting, measuring, _labels(anchor)])
     digests: dict[tuple[Stage, str], str] = {("measure_source", anchor): source}
     used: dict[Engine, None] = {}
     for target, both in routes.items():
         hops = [route.engines(translators) for route in both]
         used.update(dict.fromkeys(engine for route in hops for engine in route))
         made = fingerprint(
-            [text_room.VERSION, anchor, [str(r) for r in both], [[e.digest for e in route] for route in hops]]
+            [splitting, anchor, [str(r) for r in both], [[e.digest for e in route] for route in hops]]
         )
         digests["translate", target] = made
         digests["measure", target] = fingerprint([made, source, _labels(target)])

@@ -273,8 +273,7 @@ def replacing(out: Path) -> Iterator[Path]:
             out.rename(old)
         making.rename(out)
         sync_directory(out.parent)
-        if old.exists():
-            shutil.rmtree(old)
+        _remove(old)
     finally:
         if making.exists():
             shutil.rmtree(making)
@@ -286,11 +285,17 @@ def _beside(out: Path, what: str) -> Path:
 
 def _repair(out: Path) -> None:
     old = _beside(out, "old")
-    if old.exists():
-        if out.exists():
-            shutil.rmtree(old)
-        else:
-            old.rename(out)
+    if out.exists():
+        _remove(old)
+    elif old.exists():
+        old.rename(out)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def verify(path: Path) -> Manifest:
@@ -330,6 +335,10 @@ def _broken_rows(path: Path, manifest: Manifest) -> Iterator[str]:
     for facts in manifest.files:
         if facts.split not in ("train", "test"):
             continue
+        with pa.memory_map(str(path / facts.path)) as mapped:
+            written = pa.ipc.open_file(mapped).schema
+        if not written.equals(_expected(written, manifest)):
+            yield f"{facts.path} hasn't the columns of a set"
         frame = pl.read_ipc(path / facts.path, columns=["concept_id", "language", "is_anchor"])
         if len(frame) != facts.rows:
             yield f"{facts.path} has {len(frame)} rows instead of {facts.rows}"
@@ -351,6 +360,16 @@ def _broken_rows(path: Path, manifest: Manifest) -> Iterator[str]:
             yield f"{counts.get(tag, 0)} rows are in {tag}, the manifest says {language.kept}"
     if len(owners) != manifest.concepts_kept:
         yield f"{len(owners)} concepts are there, the manifest says {manifest.concepts_kept}"
+
+
+def _expected(written: pa.Schema, manifest: Manifest) -> pa.Schema:
+    """The schema a shard must have, given the parts that the source decides."""
+    extra = written.field("source").type if "source" in written.names else None
+    optional: tuple[str, ...] = ()
+    if manifest.source.shape == "messages" and "prompt" in written.names:
+        message = written.field("prompt").type.value_type
+        optional = tuple(field.name for field in message if field.name not in ("role", "content"))
+    return schema(manifest.source.shape, optional, extra)
 
 
 def write_json(path: Path, value: BaseModel | Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ import contextlib
 import errno
 import os
 import secrets
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,9 @@ import pyarrow as pa
 import pyarrow.ipc
 
 from mldata.errors import InputError, SetError
+
+STALE = 3600.0
+"""Seconds after which a temporary file belongs to no build that is still at work on it."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +37,21 @@ class Store:
         return self.root / stage / digest / language / f"{chunk}.arrow"
 
     def missing(self, stage: str, digest: str, language: str, chunks: Iterable[str]) -> list[str]:
-        """Those of `chunks` that have no file, in order."""
-        try:
-            there = set(os.listdir(self.root / stage / digest / language))  # noqa: PTH208 (names only)
-        except FileNotFoundError:
-            there = set()
+        """Those of `chunks` that have no file, in order. Removes what killed builds left half written."""
+        folder = self.root / stage / digest / language
+        there = set(os.listdir(folder)) if folder.exists() else set()  # noqa: PTH208 (names only)
+        for name in there:
+            if name.startswith(".") and _age(folder / name) > STALE:
+                (folder / name).unlink(missing_ok=True)
         return [chunk for chunk in chunks if f"{chunk}.arrow" not in there]
+
+
+def _age(path: Path) -> float:
+    """Seconds since `path` was written; 0 if another build took it away."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def write_table(table: pa.Table, path: Path) -> None:

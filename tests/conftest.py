@@ -68,8 +68,8 @@ PAIRS = [
     next(pair for pair in map(oven, range(150, 5000)) if ends_a_chunk(pair)),
     talk(
         "How do I read a file in Python?",
-        "Open the file and read it line by line:\n\n```python\nwith open(path) as file:\n    for line in file:\n"
-        "        print(line)\n```\n\nThe file closes when the block ends.",
+        "Open the file and read it line by line:\n\n```python\nwith open(path) as file:\n"
+        "    for line in file:\n        print(line)\n```\n\nThe file closes when the block ends.",
         "Files can only be read with a text editor. Print the file and read the paper.",
         topic="code",
     ),

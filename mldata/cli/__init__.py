@@ -59,9 +59,7 @@ def main() -> None:
     except MldataError as error:
         print(f"mldata: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except (
-        OSError
-    ) as error:  # a place that can't be read or written: a folder below a file, a file that is gone
+    except OSError as error:  # a place that can't be read or written: below a file, or not permitted
         where = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
         print(f"mldata: {where}", file=sys.stderr)
         sys.exit(InputError.exit_code)

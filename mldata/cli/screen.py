@@ -14,11 +14,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 from rich.table import Table
 
+from mldata.chunks import source_folder
 from mldata.pipeline import Plan
 from mldata.shards import Manifest
+from mldata.store import Store, read_table
 from mldata.tasks import Task
 
 console = Console(highlight=False)
+SHOWN = 3
+"""Rows set aside that are named on the screen; all are in the file."""
 LINE_EVERY = 15.0
 """Seconds between progress lines where there is no terminal."""
 
@@ -43,6 +47,9 @@ def heading(plan: Plan, workers: int) -> None:
     if index.duplicates:
         console.print(f"{index.duplicates} rows repeat an earlier one and count once")
     if index.unreadable:
+        path = source_folder(Store(plan.job.work), index.digest) / "unreadable.arrow"
+        for row in read_table(path).slice(0, SHOWN).to_pylist():
+            console.print(f"{row['file']}, row {row['row']}: {row['reason']}", markup=False)
         console.print(
             f"{index.unreadable} of {index.read} rows can't be read and are set aside with their reasons "
             "in dropped/unreadable.arrow"

@@ -1,0 +1,137 @@
+"""Killed anywhere and run again, a build gives the same bytes and leaves nothing behind."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from tests.conftest import bytes_of, environment, run_mldata
+
+KILLS = 10
+
+
+def start(built, folder, workers):
+    """A build in a session of its own, as a terminal would start it, with real engines."""
+    command = ("build", "--source", built.source, "--targets", "es,gl", "--out", folder / "set")
+    return subprocess.Popen(
+        [sys.executable, "-m", "mldata", *map(str, command), "--workers", str(workers)],
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def below(process):
+    """All processes that descend from `process`."""
+    try:
+        return psutil.Process(process.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def gone(processes, seconds=5):
+    """Wait for `processes` to end; those that are left."""
+    left = psutil.wait_procs(processes, timeout=seconds)[1]
+    return [process for process in left if process.status() != psutil.STATUS_ZOMBIE]
+
+
+def wait_for(found, process, seconds=60):
+    """Wait until `found()` gives something, and give it."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and process.poll() is None:
+        if what := found():
+            return what
+        time.sleep(0.02)
+    return found()
+
+
+def translators_of(process):
+    """The lexical processors that a build started: each Apertium pipeline has several."""
+    found = [child for child in below(process) if child.name() == "lt-proc"]
+    return found and below(process)
+
+
+@pytest.mark.slow
+def test_a_build_killed_anywhere_gives_the_same_bytes(built, tmp_path):
+    chance = random.Random(20)
+    kills = 0
+    while kills < KILLS:
+        process = start(built, tmp_path, workers=chance.choice([1, 2]))
+        try:
+            process.wait(chance.uniform(0, built.seconds))
+        except subprocess.TimeoutExpired:
+            started = below(process)
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            assert not gone(started)
+            kills += 1
+        else:  # it came to its end after some kills: compare, and begin anew
+            assert_undisturbed(process, built, tmp_path)
+            shutil.rmtree(tmp_path / "set")
+            shutil.rmtree(tmp_path / "set.work")
+    assert_undisturbed(start(built, tmp_path, workers=2), built, tmp_path)
+    assert run_mldata("verify", "set", cwd=tmp_path).code == 0
+
+
+def assert_undisturbed(process, built, folder):
+    """The build ends well, and nothing tells that earlier ones were killed."""
+    assert process.communicate()[1] == ""
+    assert process.returncode == 0
+    assert bytes_of(folder / "set", "run.json") == bytes_of(built.path, "run.json")
+    assert sorted(path.name for path in folder.iterdir()) == ["set", "set.work"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_engines_end_with_a_build_that_is_killed(built, tmp_path, workers):
+    process = start(built, tmp_path, workers)
+    engines = wait_for(lambda: translators_of(process), process)
+    assert engines, "the build ended before it was killed"
+    os.kill(process.pid, signal.SIGKILL)  # the build alone, as the kernel does when memory runs out
+    process.communicate()
+    assert not gone(engines)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_interrupted_build_says_that_the_same_command_goes_on(built, tmp_path, workers):
+    process = start(built, tmp_path, workers)
+    engines = wait_for(lambda: translators_of(process), process)
+    assert engines, "the build ended before it was interrupted"
+    os.killpg(process.pid, signal.SIGINT)  # Ctrl-C: to all processes of the terminal
+    said = process.communicate(timeout=30)[1]
+    assert process.returncode == 130
+    assert said == "mldata: interrupted; what was done is kept: run the same command to go on\n"
+    assert not gone(engines)
+    assert not (tmp_path / "set").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("delay", [0.1, 0.4])
+def test_an_interrupt_while_workers_start_is_one_line_too(built, tmp_path, delay):
+    process = start(built, tmp_path, workers=2)
+    assert wait_for(lambda: any("spawn_main" in " ".join(p.cmdline()) for p in below(process)), process)
+    time.sleep(delay)  # they import their libraries for half a second
+    os.killpg(process.pid, signal.SIGINT)
+    said = process.communicate(timeout=30)[1]
+    assert process.returncode == 130
+    assert said == "mldata: interrupted; what was done is kept: run the same command to go on\n"
+
+
+@pytest.mark.slow
+def test_an_interrupt_while_the_source_is_read_says_so_too(built, tmp_path):
+    process = start(built, tmp_path, workers=1)
+    assert wait_for(lambda: (tmp_path / "set.work").exists(), process)
+    os.killpg(process.pid, signal.SIGINT)
+    said = process.communicate(timeout=30)[1]
+    assert process.returncode == 130
+    assert said == "mldata: interrupted; what was done is kept: run the same command to go on\n"
