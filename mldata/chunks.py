@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,21 +57,22 @@ def chunk_table(store: Store, digest: str, chunk: str) -> pa.Table:
 
 
 def load_index(store: Store, digest: str) -> SourceIndex | None:
-    """The index of a source that was read to its end, else None."""
+    """The index of a source that was read to its end, else None. Its uri and name are left empty:
+    the same content may be read under several."""
     path = source_folder(store, digest) / "index.arrow"
     if not path.exists():
         return None
     table = read_table(path)
     facts = json.loads(table.schema.metadata[b"source"])
     facts["message_columns"] = tuple(facts["message_columns"])
-    return SourceIndex(**facts, chunks=tuple(table["chunk"].to_pylist()))
+    return SourceIndex(**facts, uri="", name="", chunks=tuple(table["chunk"].to_pylist()))
 
 
 def import_source(source: Source, digest: str, store: Store) -> SourceIndex:
     """Read `source` into the store, or find it there."""
     found = load_index(store, digest)
     if found is not None:
-        return found
+        return replace(found, uri=source.uri, name=source.name)
     folder = source_folder(store, digest)
     counts = {Duplicate: 0, Unreadable: 0}
     set_aside: list[Unreadable] = []
@@ -112,7 +113,7 @@ def import_source(source: Source, digest: str, store: Store) -> SourceIndex:
         message_columns=tuple(sorted(used)),
         chunks=tuple(names),
     )
-    facts = {key: value for key, value in asdict(index).items() if key != "chunks"}
+    facts = {key: value for key, value in asdict(index).items() if key not in ("chunks", "uri", "name")}
     table = pa.table({"chunk": pa.array(names, pa.string())})
     write_table(table.replace_schema_metadata({"source": json.dumps(facts)}), folder / "index.arrow")
     return index

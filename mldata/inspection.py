@@ -20,12 +20,12 @@ QUANTILES = (0.05, 0.5, 0.95)
 
 def kept_rows(path: Path, manifest: Manifest) -> pl.LazyFrame:
     """The rows written, train and test."""
-    return pl.scan_ipc([path / f.path for f in manifest.files if f.split in ("train", "test")])
+    return pl.scan_ipc([path / f.path for f in manifest.files if f.split in ("train", "test")], glob=False)
 
 
 def dropped_rows(path: Path, manifest: Manifest) -> pl.LazyFrame:
     """The rows not written, with `reasons`."""
-    return pl.scan_ipc([path / f.path for f in manifest.files if f.split == "dropped"])
+    return pl.scan_ipc([path / f.path for f in manifest.files if f.split == "dropped"], glob=False)
 
 
 def quantiles(path: Path) -> pl.DataFrame:

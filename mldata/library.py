@@ -82,6 +82,8 @@ def finish(
 ) -> Manifest:
     """Run what a plan misses, then select."""
     started = time.monotonic()
+    recipe = made.recipe
+    changed = selection.change_rules(recipe.rules, rules)
     with Peak() as peak:
         pipeline.run(made, workers=workers or os.cpu_count() or 1, done=done)
         facts = {
@@ -89,12 +91,11 @@ def finish(
             "machine": f"{platform.platform()}, {os.cpu_count()} CPUs, Python {platform.python_version()}",
             "tasks_run": len(made.missing),
         }
-        recipe = made.recipe
         manifest = selection.select(
             Measured.of_plan(made),
             Path(out),
             targets=made.targets,
-            rules=selection.change_rules(recipe.rules, rules),
+            rules=changed,
             policy=recipe.select.model_copy(update={"groups": policy} if policy else {}),
             run=facts,
         )
@@ -147,4 +148,4 @@ def open_set(path: str | Path, split: Literal["train", "test", "all"] = "all") -
     """The rows of a set, lazily: one row a concept and language, a concept's rows together."""
     manifest = shards.read_manifest(Path(path))
     wanted = ("train", "test") if split == "all" else (split,)
-    return pl.scan_ipc([Path(path) / f.path for f in manifest.files if f.split in wanted])
+    return pl.scan_ipc([Path(path) / f.path for f in manifest.files if f.split in wanted], glob=False)

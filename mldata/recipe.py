@@ -130,6 +130,8 @@ def load_recipe(name: str) -> Recipe:
         raise InputError(
             f'no pipeline "{name}": give one of {shipped}, or the path of a .toml file'
         ) from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is no TOML file: it isn't UTF-8") from None
     try:
         return Recipe.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:

@@ -11,7 +11,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,7 @@ class Measured:
             )
         return cls(
             store=store,
-            index=index,
+            index=replace(index, uri=manifest.source.uri, name=manifest.source.name),
             recipe=manifest.recipe,
             anchor=manifest.anchor,
             routes=manifest.routes,
@@ -242,7 +242,7 @@ class _Selection:
         ]
         if not paths:
             return None
-        median = pl.scan_ipc(paths).select(pl.col("length_ratio").median()).collect().item()
+        median = pl.scan_ipc(paths, glob=False).select(pl.col("length_ratio").median()).collect().item()
         return None if median is None else round(float(median), 4)
 
     def _judge(self, frame: pl.DataFrame, tag: str, rules: Sequence[Rule]) -> pl.DataFrame:

@@ -14,6 +14,7 @@ import contextlib
 import hashlib
 import json
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +29,7 @@ from mldata.concepts import FIELDS, Shape
 from mldata.errors import InputError, SetError
 from mldata.evidence import columns
 from mldata.recipe import Policy, Recipe, Rule
-from mldata.store import sync_directory
+from mldata.store import atomic, sync_directory
 
 FORMAT_VERSION = 1
 SHARD_BYTES = 256 << 20
@@ -37,7 +38,7 @@ SHARD_BYTES = 256 << 20
 LENGTH_DEVIATION = "length_deviation"
 """The one evidence column that `select` computes: |ln| of length_ratio by the language's median."""
 
-Split = Literal["train", "test"]
+SPLITS = ("train", "test")
 
 
 class _Model(BaseModel):
@@ -231,6 +232,7 @@ def file_facts(root: Path, path: Path, split: Any, rows: int) -> FileFacts:
 def read_manifest(path: Path) -> Manifest:
     """The manifest of the set at `path`; InputError if there is no set, SetError if it can't be read."""
     file = path / "manifest.json"
+    _repair(path)
     if not file.is_file():
         raise InputError(f"{path} is no set: it has no manifest.json; `mldata build --out {path}` makes one")
     try:
@@ -329,21 +331,23 @@ def _broken_files(path: Path, manifest: Manifest) -> Iterator[str]:
 
 def _broken_rows(path: Path, manifest: Manifest) -> Iterator[str]:
     order = {tag: rank for rank, tag in enumerate([manifest.anchor, *manifest.targets])}
-    seen: dict[str, int] = {}
-    counts = dict.fromkeys(order, 0)
+    counts: Counter[tuple[str, str]] = Counter()
     owners: dict[str, str] = {}
     for facts in manifest.files:
-        if facts.split not in ("train", "test"):
-            continue
         with pa.memory_map(str(path / facts.path)) as mapped:
-            written = pa.ipc.open_file(mapped).schema
+            table = pa.ipc.open_file(mapped).read_all()
+            rows, written = len(table), table.schema
+            places = table.select(["concept_id", "language", "is_anchor"]) if facts.split in SPLITS else None
+        if rows != facts.rows:
+            yield f"{facts.path} has {rows} rows instead of {facts.rows}"
+        if places is None:
+            continue
         if not written.equals(_expected(written, manifest)):
             yield f"{facts.path} hasn't the columns of a set"
-        frame = pl.read_ipc(path / facts.path, columns=["concept_id", "language", "is_anchor"])
-        if len(frame) != facts.rows:
-            yield f"{facts.path} has {len(frame)} rows instead of {facts.rows}"
+        frame = pl.DataFrame(places)
+        counts.update((facts.split, tag) for tag in frame["language"])
         runs = frame.group_by(pl.col("concept_id").rle_id().alias("run"), maintain_order=True).agg(
-            pl.col("concept_id").first(), "language", pl.col("is_anchor")
+            pl.col("concept_id").first(), "language", "is_anchor"
         )
         for concept, tags, anchors in runs.select("concept_id", "language", "is_anchor").iter_rows():
             if concept in owners:
@@ -352,12 +356,13 @@ def _broken_rows(path: Path, manifest: Manifest) -> Iterator[str]:
             ranks = [order.get(tag, -1) for tag in tags]
             if ranks != sorted(set(ranks)) or ranks[0] != 0 or anchors != [True] + [False] * (len(tags) - 1):
                 yield f"{facts.path}: concept {concept} has its rows in the order {' '.join(tags)}"
-            for tag in tags:
-                seen[tag] = seen.get(tag, 0) + 1
-    counts.update(seen)
     for tag, language in manifest.languages.items():
-        if counts.get(tag, 0) != language.kept:
-            yield f"{counts.get(tag, 0)} rows are in {tag}, the manifest says {language.kept}"
+        found = counts["train", tag], counts["test", tag]
+        if found != (language.train, language.test) or sum(found) != language.kept:
+            yield (
+                f"{tag} has {found[0]} train and {found[1]} test rows, the manifest says "
+                f"{language.train} and {language.test}, {language.kept} in all"
+            )
     if len(owners) != manifest.concepts_kept:
         yield f"{len(owners)} concepts are there, the manifest says {manifest.concepts_kept}"
 
@@ -375,7 +380,8 @@ def _expected(written: pa.Schema, manifest: Manifest) -> pa.Schema:
 def write_json(path: Path, value: BaseModel | Mapping[str, Any]) -> None:
     """Write JSON for people: indented, keys in their order."""
     plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
-    path.write_text(json.dumps(plain, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(plain, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
 def source_facts(index: SourceIndex) -> SourceFacts:

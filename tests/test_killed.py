@@ -84,8 +84,8 @@ def test_a_build_killed_anywhere_gives_the_same_bytes(built, tmp_path):
 
 def assert_undisturbed(process, built, folder):
     """The build ends well, and nothing tells that earlier ones were killed."""
-    assert process.communicate()[1] == ""
-    assert process.returncode == 0
+    said = process.communicate()[1]
+    assert (process.returncode, said) == (0, "")
     assert bytes_of(folder / "set", "run.json") == bytes_of(built.path, "run.json")
     assert sorted(path.name for path in folder.iterdir()) == ["set", "set.work"]
 

@@ -141,7 +141,8 @@ def summary(manifest: Manifest, path: Path) -> None:
     )
     if not manifest.concepts_kept:
         console.print(f"[bold]The set is empty[/bold]: {_blame(manifest)}")
-    run = json.loads((path / "run.json").read_text("utf-8"))
+    facts = path / "run.json"
+    run = json.loads(facts.read_text("utf-8")) if facts.exists() else {}
     took = f"   {duration(run['seconds'])}" if "seconds" in run else ""
     peak = f", peak memory {size(run['peak_memory_bytes'])}" if "peak_memory_bytes" in run else ""
     console.print(f"[bold]{escape(str(path))}[/bold]{took}{peak}")

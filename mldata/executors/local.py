@@ -49,6 +49,8 @@ def run(job: Job, tasks: Sequence[Task], workers: int, done: Callable[[Task], No
     context = multiprocessing.get_context("spawn")
     with _environment(_ONE_THREAD):
         pool = ProcessPoolExecutor(min(workers, len(tasks)), context, _start, (job,))
+        with _interrupts_ignored():
+            pool.submit(_nothing)  # starts all processes
         try:
             _feed(pool, tasks, AHEAD * workers, done)
             pool.shutdown()
@@ -87,9 +89,12 @@ _worker: Worker
 def _start(job: Job) -> None:
     """In a new worker process."""
     global _worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _worker = Worker(job)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _run(task: Task) -> None:
@@ -113,3 +118,16 @@ def _environment(extra: dict[str, str]) -> Iterator[None]:
     finally:
         for name in added:
             del os.environ[name]
+
+
+@contextlib.contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Processes started inside the block ignore Ctrl-C for good: their parent decides what it means."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # a library user's thread, which gets no signals
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -16,7 +16,9 @@ def _front_matter(manifest: Manifest) -> list[str]:
     lines += [f"license: {'cc0-1.0' if manifest.licence == 'CC0-1.0' else 'other'}"]
     lines += ["task_categories:", "- text-generation", "tags:", "- preference", "- dpo", "- multilingual"]
     lines += ["configs:", "- config_name: default", "  data_files:"]
-    for split in ("train", "test"):
+    for split in sorted({file.split for file in manifest.files if file.rows}, reverse=True):
+        if split not in ("train", "test"):
+            continue
         lines += [f"  - split: {split}", f"    path: data/{split}-*.arrow"]
     return [*lines, "---"]
 

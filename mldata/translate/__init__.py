@@ -36,7 +36,10 @@ class Translator(Protocol):
         """What this pair's output depends on."""
 
     def translate(self, segments: Sequence[Segment], source: str, target: str) -> list[Translation]:
-        """Translate `segments` one by one: a result depends on its segment alone. EngineError on failure."""
+        """One translation a segment, in order. The same list gives the same answers, whatever came before.
+
+        EngineError if the engine fails as a whole.
+        """
 
     def close(self) -> None:
         """Give back processes and memory; the next `translate` opens them again."""

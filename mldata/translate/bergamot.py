@@ -19,7 +19,7 @@ from mldata.engine import Engine
 from mldata.errors import EngineError, InputError
 from mldata.text import Segment
 from mldata.translate import Translation
-from mldata.translate.sentinels import mask, translate_around, unmask
+from mldata.translate.sentinels import around, join, mask, unmask
 
 REVISION = 1
 """Enters digests: raise it when this module makes other translations of the same answers."""
@@ -74,7 +74,7 @@ class Bergamot:
             raise EngineError(f"bergamot failed on {masked[:80]!r}: {error}") from error
         result = unmask(answer, segment.protected, _mark)
         if result is None:
-            return translate_around(segment, lambda pieces: [self._one(piece, model) for piece in pieces])
+            return join(segment, [self._one(piece, model) for piece in around(segment)])
         return Translation(result)
 
     def close(self) -> None:

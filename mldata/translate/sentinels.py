@@ -1,8 +1,8 @@
 """Protected spans as sentinels: short marks that an engine carries through, put back and verified after.
 
-A mark that came back twice, changed or not at all would corrupt a text silently, so `unmask` answers
-None then and the engine translates around the spans instead (`translate_around`). Apertium has a way of
-its own for what must not change, superblanks, but some of its modes (en-eo) print a superblank twice
+A mark that came back twice, changed or not at all would corrupt a text silently, so `unmask` answers None
+then and the engine translates the pieces around the spans instead (`around`, `join`). Apertium has a way
+of its own for what must not change, superblanks, but some of its modes (en-eo) print a superblank twice
 where a transfer rule moves words over it; a bracketed number came through all modes once.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 
 from mldata.text import Segment
 from mldata.translate import Translation
@@ -48,22 +49,33 @@ def unmask(masked: str, protected: Sequence[str], mark: Mark) -> Segment | None:
     return Segment("".join([*pieces, masked[end:]]), tuple(spans))
 
 
-def translate_around(
-    segment: Segment, translate: Callable[[list[Segment]], list[Translation]]
-) -> Translation:
-    """Translate the pieces between the spans one by one; white space at their edges stays."""
-    edges = [0, *(edge for span in segment.spans for edge in span), len(segment.text)]
-    between = [segment.text[a:b] for a, b in zip(edges[::2], edges[1::2], strict=True)]
-    wanted = [i for i, piece in enumerate(between) if any(map(str.isalpha, piece))]
-    results = translate([Segment(between[i].strip()) for i in wanted])
+def around(segment: Segment) -> list[Segment]:
+    """The pieces between the spans that hold words, without white space at their edges."""
+    return [Segment(piece.strip()) for piece in _between(segment) if _has_words(piece)]
+
+
+def join(segment: Segment, translated: Sequence[Translation]) -> Translation:
+    """`segment` with its pieces replaced by the translations of `around(segment)`, in order."""
+    results = iter(translated)
     unknown: list[str] = []
-    for i, result in zip(wanted, results, strict=True):
-        piece = between[i]
-        head, tail = piece[: len(piece) - len(piece.lstrip())], piece[len(piece.rstrip()) :]
-        between[i] = head + result.segment.text + tail
-        unknown += result.unknown
-    text, spans = between[0], []
-    for protected, piece in zip(segment.protected, between[1:], strict=True):
-        spans.append((len(text), len(text) + len(protected)))
-        text += protected + piece
+    text, spans = "", []
+    for piece, protected in zip_longest(_between(segment), segment.protected, fillvalue=""):
+        if _has_words(piece):
+            result = next(results)
+            unknown += result.unknown
+            head, tail = piece[: len(piece) - len(piece.lstrip())], piece[len(piece.rstrip()) :]
+            piece = head + result.segment.text + tail
+        text += piece
+        if protected:
+            spans.append((len(text), len(text) + len(protected)))
+            text += protected
     return Translation(Segment(text, tuple(spans)), tuple(unknown))
+
+
+def _between(segment: Segment) -> list[str]:
+    edges = [0, *(edge for span in segment.spans for edge in span), len(segment.text)]
+    return [segment.text[a:b] for a, b in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def _has_words(text: str) -> bool:
+    return any(map(str.isalpha, text))

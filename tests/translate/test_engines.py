@@ -56,13 +56,23 @@ def engine(request):
     translator.close()
 
 
-def test_answers_do_not_depend_on_order_or_company(engine):
+def test_the_same_request_has_the_same_answers_whatever_came_before(engine):
     translator, source, target = engine
-    segments = [Segment(text) for text in NASTY]
-    together = translator.translate(segments, source, target)
-    backwards = translator.translate(segments[::-1], source, target)[::-1]
-    alone = [translator.translate([segment], source, target)[0] for segment in segments]
-    assert together == backwards == alone
+    segments = [Segment(text) for text in [*NASTY, *PLAIN]]
+    fresh = translator.translate(segments, source, target)
+    translator.translate([Segment(text) for text in PLAIN * 5], source, target)
+    assert translator.translate(segments, source, target) == fresh
+    translator.close()
+    assert translator.translate(segments, source, target) == fresh
+
+
+@needs_apertium
+def test_apertiums_tagger_carries_nothing_from_one_request_to_the_next():
+    translator = open_translator("apertium")
+    asked = [Segment("Como lin un ficheiro en Pitón?")]
+    fresh = translator.translate(asked, "gl", "en")
+    translator.translate([Segment("O paquete foi perdido e ninguén sabe onde é.")], "gl", "en")
+    assert translator.translate(asked, "gl", "en") == fresh
 
 
 def test_every_segment_has_an_answer_with_words(engine):
@@ -117,13 +127,40 @@ def test_apertium_reports_unknown_words_without_their_marks():
 
 
 @needs_apertium
-def test_a_killed_pipeline_is_opened_again_and_loses_nothing():
+def test_a_pipeline_killed_by_accident_changes_no_answer(monkeypatch):
     translator = open_translator("apertium")
     segments = [Segment(f"The house number {n} is red.") for n in range(40)]
     before = translator.translate(segments, "en", "es")
-    os.killpg(translator._pipelines["eng-spa"]._process.pid, signal.SIGKILL)
+    ask, opened = apertium._Pipeline.ask, []
+
+    def accident(self, lines):
+        opened.append(self)
+        for n, answer in enumerate(ask(self, lines)):
+            if n == 20 and len(opened) == 1:
+                os.killpg(self._process.pid, signal.SIGKILL)
+                raise apertium._Broken
+            yield answer
+
+    monkeypatch.setattr(apertium._Pipeline, "ask", accident)
     assert translator.translate(segments, "en", "es") == before
-    translator.close()
+    assert len(opened) == 2
+
+
+@needs_apertium
+def test_a_segment_that_breaks_every_pipeline_is_set_aside_alone(monkeypatch):
+    translator = open_translator("apertium")
+    segments = [Segment("The house is red."), Segment("poison"), Segment("The garden is green.")]
+    ask = apertium._Pipeline.ask
+
+    def poisoned(self, lines):
+        for line, answer in zip(lines, ask(self, lines), strict=True):
+            if line == "poison":
+                raise apertium._Broken
+            yield answer
+
+    monkeypatch.setattr(apertium._Pipeline, "ask", poisoned)
+    answers = [answer.segment.text for answer in translator.translate(segments, "en", "es")]
+    assert answers == ["La casa es roja.", "", "El jardín es verde."]
 
 
 @needs_apertium

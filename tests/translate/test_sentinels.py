@@ -4,7 +4,7 @@ import pytest
 
 from mldata.text import Segment
 from mldata.translate import Translation
-from mldata.translate.sentinels import mask, translate_around, unmask
+from mldata.translate.sentinels import around, join, mask, unmask
 
 
 def mark(number: int) -> str:
@@ -42,14 +42,15 @@ def test_the_tenth_mark_is_not_read_as_the_first():
 
 
 def test_a_text_translated_around_its_spans_keeps_them_and_the_blanks():
-    seen = []
-
-    def shout(pieces):
-        seen.extend(piece.text for piece in pieces)
-        return [Translation(Segment(piece.text.upper()), ("word",)) for piece in pieces]
-
-    made = translate_around(SEGMENT, shout)
-    assert seen == ["Write to", "or run"]
+    pieces = around(SEGMENT)
+    assert [piece.text for piece in pieces] == ["Write to", "or run"]
+    made = join(SEGMENT, [Translation(Segment(piece.text.upper()), ("word",)) for piece in pieces])
     assert made.segment.text == "WRITE TO help@example.com OR RUN `reset`."
     assert made.segment.protected == SEGMENT.protected
     assert made.unknown == ("word", "word")
+
+
+def test_a_text_of_spans_alone_is_joined_unchanged():
+    segment = Segment("`a` `b`", ((0, 3), (4, 7)))
+    assert around(segment) == []
+    assert join(segment, []).segment == segment
