@@ -29,7 +29,7 @@ from mldata.concepts import FIELDS, Shape
 from mldata.errors import InputError, SetError
 from mldata.evidence import columns
 from mldata.recipe import Policy, Recipe, Rule
-from mldata.store import atomic, sync_directory
+from mldata.store import atomic, read_table, sync_directory
 
 FORMAT_VERSION = 1
 SHARD_BYTES = 256 << 20
@@ -331,40 +331,50 @@ def _broken_files(path: Path, manifest: Manifest) -> Iterator[str]:
 
 def _broken_rows(path: Path, manifest: Manifest) -> Iterator[str]:
     order = {tag: rank for rank, tag in enumerate([manifest.anchor, *manifest.targets])}
-    counts: Counter[tuple[str, str]] = Counter()
+    kept: Counter[tuple[str, str]] = Counter()
+    dropped: Counter[tuple[str, str]] = Counter()
     owners: dict[str, str] = {}
     for facts in manifest.files:
-        with pa.memory_map(str(path / facts.path)) as mapped:
-            table = pa.ipc.open_file(mapped).read_all()
-            rows, written = len(table), table.schema
-            places = table.select(["concept_id", "language", "is_anchor"]) if facts.split in SPLITS else None
-        if rows != facts.rows:
-            yield f"{facts.path} has {rows} rows instead of {facts.rows}"
-        if places is None:
-            continue
-        if not written.equals(_expected(written, manifest)):
+        table = read_table(path / facts.path)
+        if len(table) != facts.rows:
+            yield f"{facts.path} has {len(table)} rows instead of {facts.rows}"
+        if facts.split == "dropped":
+            gone = pl.DataFrame(table.select(["language", "reasons"])).explode("reasons")
+            dropped.update(gone.iter_rows())
+        elif facts.split in SPLITS and not table.schema.equals(_expected(table.schema, manifest)):
             yield f"{facts.path} hasn't the columns of a set"
-        frame = pl.DataFrame(places)
-        counts.update((facts.split, tag) for tag in frame["language"])
-        runs = frame.group_by(pl.col("concept_id").rle_id().alias("run"), maintain_order=True).agg(
-            pl.col("concept_id").first(), "language", "is_anchor"
-        )
-        for concept, tags, anchors in runs.select("concept_id", "language", "is_anchor").iter_rows():
-            if concept in owners:
-                yield f"concept {concept} stands in {owners[concept]} and again in {facts.path}"
-            owners[concept] = facts.path
-            ranks = [order.get(tag, -1) for tag in tags]
-            if ranks != sorted(set(ranks)) or ranks[0] != 0 or anchors != [True] + [False] * (len(tags) - 1):
-                yield f"{facts.path}: concept {concept} has its rows in the order {' '.join(tags)}"
+        elif facts.split in SPLITS:
+            frame = pl.DataFrame(table.select(["concept_id", "language", "is_anchor"]))
+            kept.update((facts.split, tag) for tag in frame["language"])
+            yield from _torn_concepts(frame, facts.path, order, owners)
     for tag, language in manifest.languages.items():
-        found = counts["train", tag], counts["test", tag]
+        found = kept["train", tag], kept["test", tag]
         if found != (language.train, language.test) or sum(found) != language.kept:
             yield (
                 f"{tag} has {found[0]} train and {found[1]} test rows, the manifest says "
                 f"{language.train} and {language.test}, {language.kept} in all"
             )
+        reasons = {reason: number for (of, reason), number in dropped.items() if of == tag}
+        if reasons != language.dropped:
+            yield f"{tag} has dropped rows for {reasons}, the manifest says {language.dropped}"
     if len(owners) != manifest.concepts_kept:
         yield f"{len(owners)} concepts are there, the manifest says {manifest.concepts_kept}"
+
+
+def _torn_concepts(
+    frame: pl.DataFrame, path: str, order: Mapping[str, int], owners: dict[str, str]
+) -> Iterator[str]:
+    """What is wrong with the concepts of one shard; enters them into `owners`."""
+    runs = frame.group_by(pl.col("concept_id").rle_id().alias("run"), maintain_order=True).agg(
+        pl.col("concept_id").first(), "language", "is_anchor"
+    )
+    for concept, tags, anchors in runs.select("concept_id", "language", "is_anchor").iter_rows():
+        if concept in owners:
+            yield f"concept {concept} stands in {owners[concept]} and again in {path}"
+        owners[concept] = path
+        ranks = [order.get(tag, -1) for tag in tags]
+        if ranks != sorted(set(ranks)) or ranks[0] != 0 or anchors != [True] + [False] * (len(tags) - 1):
+            yield f"{path}: concept {concept} has its rows in the order {' '.join(tags)}"
 
 
 def _expected(written: pa.Schema, manifest: Manifest) -> pa.Schema:

@@ -27,7 +27,7 @@ from mldata.errors import EngineError, InputError
 from mldata.languages import APERTIUM_MODES
 from mldata.text import Segment
 from mldata.translate import Translation
-from mldata.translate.sentinels import around, join, mask, unmask
+from mldata.translate.sentinels import around, guard, join, mask, unguard, unmask
 
 MODES = Path("/usr/share/apertium/modes")
 PACKAGES = (
@@ -82,12 +82,12 @@ class Apertium:
             _read(answer, segment) for answer, segment in zip(_ask(mode, segments), segments, strict=True)
         ]
         broken = [i for i, result in enumerate(results) if result is None]
-        pieces = [piece for i in broken for piece in around(_guard(segments[i]))]
+        pieces = [piece for i in broken for piece in around(guard(segments[i], _OWN_MARKS))]
         answers = iter(self.translate(pieces, source, target))
         for i in broken:
-            guarded = _guard(segments[i])
+            guarded = guard(segments[i], _OWN_MARKS)
             joined = join(guarded, [next(answers) for _ in around(guarded)])
-            results[i] = Translation(_unguard(joined.segment, segments[i]), joined.unknown)
+            results[i] = Translation(unguard(joined.segment, segments[i]), joined.unknown)
         return [result for result in results if result is not None]
 
     def close(self) -> None:
@@ -99,7 +99,7 @@ def _ask(mode: str, segments: Sequence[Segment]) -> list[str]:
 
     After a break everything is asked again, so that what an accident killed gives the same answers.
     """
-    lines = [mask(_guard(segment), _mark) for segment in segments]
+    lines = [mask(guard(segment, _OWN_MARKS), _mark) for segment in segments]
     poisoned: set[int] = set()
     suspect = -1
     while len(poisoned) < POISONED_AT_MOST:
@@ -125,9 +125,9 @@ def _ask(mode: str, segments: Sequence[Segment]) -> list[str]:
 def _read(answer: str, segment: Segment) -> Translation | None:
     """The translation an answer holds; None if a span was lost, doubled or changed."""
     text, unknown = _read_marks(answer)
-    guarded = _guard(segment)
+    guarded = guard(segment, _OWN_MARKS)
     result = unmask(_tidy(text, segment.text), guarded.protected, _mark)
-    return None if result is None else Translation(_unguard(result, segment), unknown)
+    return None if result is None else Translation(unguard(result, segment), unknown)
 
 
 class _Broken(Exception):
@@ -211,27 +211,6 @@ def _read_marks(answer: str) -> tuple[str, tuple[str, ...]]:
     """Take the engine's marks out of an answer and the escapes off it: (text, marked words)."""
     unknown = tuple(_UNKNOWN.findall(answer))
     return _ESCAPED.sub(r"\1", _LEFT_OVER.sub("", answer)), unknown
-
-
-def _guard(segment: Segment) -> Segment:
-    """Make literal marks protected, so that they are neither lost nor read as the engine's."""
-    extra = [
-        match.span()
-        for match in _OWN_MARKS.finditer(segment.text)
-        if not any(start <= match.start() < stop for start, stop in segment.spans)
-    ]
-    return Segment(segment.text, tuple(sorted([*segment.spans, *extra]))) if extra else segment
-
-
-def _unguard(result: Segment, original: Segment) -> Segment:
-    """Of the spans found, keep those that the original protects."""
-    wanted = list(original.protected)
-    spans = []
-    for start, stop in result.spans:
-        if result.text[start:stop] in wanted:
-            wanted.remove(result.text[start:stop])
-            spans.append((start, stop))
-    return Segment(result.text, tuple(spans))
 
 
 def _tidy(answer: str, source: str) -> str:

@@ -19,11 +19,16 @@ from mldata.engine import Engine
 from mldata.errors import EngineError, InputError
 from mldata.text import Segment
 from mldata.translate import Translation
-from mldata.translate.sentinels import around, join, mask, unmask
+from mldata.translate.sentinels import around, guard, join, mask, unguard, unmask
 
 REVISION = 1
 """Enters digests: raise it when this module makes other translations of the same answers."""
 _DIRECTORIES = {("en", "pt"): "en-pt", ("pt", "en"): "pt-en"}
+
+# The models change currencies ("£0.35" becomes "3,35 euros"): an amount stays as it is written.
+_AMOUNT = re.compile(
+    r"(?:\b(?:US|CA|AU|NZ|HK))?[$€£¥₹]\s?\d[\d.,]*\d|[$€£¥₹]\s?\d|\d[\d.,]*\s?[€£¥₹]|[§#]\s?\d+"
+)
 
 
 def _mark(number: int) -> str:
@@ -63,7 +68,8 @@ class Bergamot:
         model = self._models[source, target]
         return [self._one(segment, model) for segment in segments]
 
-    def _one(self, segment: Segment, model: Any) -> Translation:
+    def _one(self, original: Segment, model: Any) -> Translation:
+        segment = guard(original, _AMOUNT)
         # The engine takes a line for a text and blanks at its end for words.
         masked = re.sub(r"\s+", " ", mask(segment, _mark)).strip()
         if not masked:
@@ -74,8 +80,8 @@ class Bergamot:
             raise EngineError(f"bergamot failed on {masked[:80]!r}: {error}") from error
         result = unmask(answer, segment.protected, _mark)
         if result is None:
-            return join(segment, [self._one(piece, model) for piece in around(segment)])
-        return Translation(result)
+            result = join(segment, [self._one(piece, model) for piece in around(segment)]).segment
+        return Translation(unguard(result, original))
 
     def close(self) -> None:
         """Drop the models (20 MB each)."""

@@ -49,6 +49,27 @@ def unmask(masked: str, protected: Sequence[str], mark: Mark) -> Segment | None:
     return Segment("".join([*pieces, masked[end:]]), tuple(spans))
 
 
+def guard(segment: Segment, pattern: re.Pattern[str]) -> Segment:
+    """`segment` with what `pattern` finds outside its spans protected too: what this engine would spoil."""
+    extra = [
+        match.span()
+        for match in pattern.finditer(segment.text)
+        if not any(start < match.end() and match.start() < stop for start, stop in segment.spans)
+    ]
+    return Segment(segment.text, tuple(sorted([*segment.spans, *extra]))) if extra else segment
+
+
+def unguard(result: Segment, original: Segment) -> Segment:
+    """Of the spans found in a guarded segment's translation, keep those that `original` protects."""
+    wanted = list(original.protected)
+    spans = []
+    for start, stop in result.spans:
+        if result.text[start:stop] in wanted:
+            wanted.remove(result.text[start:stop])
+            spans.append((start, stop))
+    return Segment(result.text, tuple(spans))
+
+
 def around(segment: Segment) -> list[Segment]:
     """The pieces between the spans that hold words, without white space at their edges."""
     return [Segment(piece.strip()) for piece in _between(segment) if _has_words(piece)]

@@ -221,7 +221,7 @@ DAMAGES = {
     ),
     "a count of rows kept": (
         lambda s: change(s, lambda m: m["languages"]["gl"].update(kept=99)),
-        "rows are in gl, the manifest says 99",
+        "the manifest says 6 and 1, 99 in all",
     ),
     "a count of test rows": (lambda s: change(s, lambda m: m["languages"]["gl"].update(test=5)), "gl"),
     "a count of a shard's rows": (lambda s: change(s, lambda m: m["files"][0].update(rows=2)), TRAIN),
