@@ -199,7 +199,5 @@ def _labels(tag: str) -> list[list[str]]:
 
 def run(plan: Plan, *, workers: int, done: Callable[[Task], None] = lambda task: None) -> None:
     """Do what is missing, stage by stage: a stage reads what the one before it wrote."""
-    for stage in STAGES:
-        tasks = [task for task in plan.missing if task.stage == stage]
-        if tasks:
-            local.run(plan.job, tasks, workers, done)
+    stages = [[task for task in plan.missing if task.stage == stage] for stage in STAGES]
+    local.run(plan.job, stages, workers, done)

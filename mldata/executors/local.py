@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from itertools import chain
 
 from mldata.errors import EngineError
 from mldata.tasks import Job, Task, Worker
@@ -32,15 +33,17 @@ _ONE_THREAD = {
 }
 
 
-def run(job: Job, tasks: Sequence[Task], workers: int, done: Callable[[Task], None]) -> None:
-    """Do `tasks`, in about their order; `done` is called after each. One worker works in this process.
+def run(job: Job, stages: Sequence[Sequence[Task]], workers: int, done: Callable[[Task], None]) -> None:
+    """Do the tasks of each stage, in about their order, before the next stage's; call `done` after each.
 
-    Raises what a task raised, and EngineError if a worker died. What was done stays done.
+    One worker works in this process. Raises what a task raised, and EngineError if a worker died; what
+    was done stays done.
     """
-    if workers == 1 or len(tasks) < 2:
+    widest = max(map(len, stages), default=0)
+    if workers == 1 or widest < 2:
         worker = Worker(job)
         try:
-            for task in tasks:
+            for task in chain.from_iterable(stages):
                 worker.run(task)
                 done(task)
         finally:
@@ -48,11 +51,12 @@ def run(job: Job, tasks: Sequence[Task], workers: int, done: Callable[[Task], No
         return
     context = multiprocessing.get_context("spawn")
     with _environment(_ONE_THREAD):
-        pool = ProcessPoolExecutor(min(workers, len(tasks)), context, _start, (job,))
+        pool = ProcessPoolExecutor(min(workers, widest), context, _start, (job,))
         with _interrupts_ignored():
             pool.submit(_nothing)  # starts all processes
         try:
-            _feed(pool, tasks, AHEAD * workers, done)
+            for tasks in stages:
+                _feed(pool, tasks, AHEAD * workers, done)
             pool.shutdown()
         except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)

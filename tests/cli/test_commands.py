@@ -226,7 +226,7 @@ DAMAGES = {
     "a count of test rows": (lambda s: change(s, lambda m: m["languages"]["gl"].update(test=5)), "gl"),
     "a count of a shard's rows": (lambda s: change(s, lambda m: m["files"][0].update(rows=2)), TRAIN),
     "a count of dropped rows": (
-        lambda s: change(s, lambda m: next(f for f in m["files"] if f["split"] == "dropped").update(rows=1)),
+        lambda s: change(s, lambda m: next(f for f in m["files"] if f["split"] == "dropped").update(rows=99)),
         "dropped/rows-00000-of-00001.arrow",
     ),
 }
