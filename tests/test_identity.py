@@ -134,7 +134,7 @@ def test_a_source_in_another_language_is_set_aside(build):
             "rejected": "Parcels are often late in winter. You could simply wait for another month.",
         },
     ]
-    manifest, out = build(rows, RECIPE + rules)
+    manifest, _ = build(rows, RECIPE + rules)
     assert manifest.languages["en"].dropped == {"not_anchor": 1}
     assert manifest.languages["de"].dropped == {"not_anchor": 1}
     assert manifest.concepts_kept == 1

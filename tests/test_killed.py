@@ -115,11 +115,18 @@ def test_an_interrupted_build_says_that_the_same_command_goes_on(built, tmp_path
     assert not (tmp_path / "set").exists()
 
 
+def command_of(process):
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:  # it ended meanwhile
+        return ""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("delay", [0.1, 0.4])
 def test_an_interrupt_while_workers_start_is_one_line_too(built, tmp_path, delay):
     process = start(built, tmp_path, workers=2)
-    assert wait_for(lambda: any("spawn_main" in " ".join(p.cmdline()) for p in below(process)), process)
+    assert wait_for(lambda: any("spawn_main" in command_of(p) for p in below(process)), process)
     time.sleep(delay)  # they import their libraries for half a second
     os.killpg(process.pid, signal.SIGINT)
     said = process.communicate(timeout=30)[1]

