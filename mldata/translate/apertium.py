@@ -53,6 +53,9 @@ _UNKNOWN = re.compile(r"(?:\\?@|[*#])(\w[\w'’·-]*)")
 _LEFT_OVER = re.compile(r"\\?@|[*#]")  # "number#." and the like
 _OWN_MARKS = re.compile(r"[*#@~]")  # literal ones would be taken for marks, or be dropped (`~`)
 
+# The dictionaries take "No." for "number" ("Núm."), which turns an answer's sense: ask "No!" instead.
+_NO = re.compile(r"\b([Nn]o)\.$")
+
 
 def _mark(number: int) -> str:
     return f"⟦{number}⟧"
@@ -99,7 +102,7 @@ def _ask(mode: str, segments: Sequence[Segment]) -> list[str]:
 
     After a break everything is asked again, so that what an accident killed gives the same answers.
     """
-    lines = [mask(guard(segment, _OWN_MARKS), _mark) for segment in segments]
+    lines = [_NO.sub(r"\1!", mask(guard(segment, _OWN_MARKS), _mark)) for segment in segments]
     poisoned: set[int] = set()
     suspect = -1
     while len(poisoned) < POISONED_AT_MOST:
@@ -126,7 +129,10 @@ def _read(answer: str, segment: Segment) -> Translation | None:
     """The translation an answer holds; None if a span was lost, doubled or changed."""
     text, unknown = _read_marks(answer)
     guarded = guard(segment, _OWN_MARKS)
-    result = unmask(_tidy(text, segment.text), guarded.protected, _mark)
+    tidy = _tidy(text, segment.text)
+    if _NO.search(segment.text):
+        tidy = re.sub(r"!$", ".", tidy)
+    result = unmask(tidy, guarded.protected, _mark)
     return None if result is None else Translation(unguard(result, segment), unknown)
 
 

@@ -118,6 +118,16 @@ def open_translator_again(translator):
 
 
 @needs_apertium
+def test_no_is_an_answer_and_not_a_number():
+    translator = open_translator("apertium")
+    for target, no in {"es": "No.", "ca": "No.", "gl": "Non.", "eo": "Ne."}.items():
+        texts = ["No.", "Shipping: No.", "Number 5: yes, number 7: no."]
+        answers = [a.segment.text for a in translator.translate([Segment(t) for t in texts], "en", target)]
+        assert answers[0] == no
+        assert all(answer.endswith((no, no.lower())) for answer in answers[1:])
+
+
+@needs_apertium
 def test_apertium_reports_unknown_words_without_their_marks():
     translator = open_translator("apertium")
     (answer,) = translator.translate([Segment("The blorfing cat sleeps.")], "en", "es")
