@@ -1,5 +1,6 @@
 # `make demo` runs the main job, `make test` the tests; both install what they need into .venv.
 PYTHON ?= python3
+APT_INSTALL := env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .PHONY: help demo test lint schemas apertium clean
@@ -18,17 +19,18 @@ lint: .venv/dev  ## style and types
 	.venv/bin/mypy
 
 schemas: .venv/dev  ## write schemas/ from the code
-	.venv/bin/python -m mldata.schemas
+	.venv/bin/python -m mldata.json_schemas
 
 apertium: .venv/embedded  ## Debian's translation packages (GPL), through apt
 	@packages="$$(.venv/bin/python -c 'from mldata.translate.apertium import PACKAGES; print(PACKAGES)')"; \
 	if dpkg -s $$packages >/dev/null 2>&1; then :; \
 	elif command -v apt-get >/dev/null; then \
 	  $(SUDO) apt-get update -qq && \
-	  DEBIAN_FRONTEND=noninteractive $(SUDO) -E apt-get install -qq -y --no-install-recommends $$packages >/dev/null; \
+	  $(SUDO) $(APT_INSTALL) $$packages >/dev/null; \
 	else echo "no apt-get here: Apertium's languages will be missing, see 'mldata languages'"; fi
 
 .venv/embedded: pyproject.toml
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) $(APT_INSTALL) python3-venv >/dev/null; }
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install -q --disable-pip-version-check -e '.[embedded]'
 	@touch $@

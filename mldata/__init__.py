@@ -1,8 +1,10 @@
 """Verified, concept-aligned multilingual preference data.
 
     import mldata
-    manifest = mldata.build("en_prefs", targets="12", out="sets/en_prefs")
-    rows = mldata.open_set("sets/en_prefs")          # a Polars LazyFrame
+
+    if __name__ == "__main__":  # workers import the script too
+        manifest = mldata.build("en_prefs", targets="12", out="sets/en_prefs")
+        rows = mldata.open_set("sets/en_prefs")  # a Polars LazyFrame
 
 Names resolve when they are used: `import mldata` alone costs nothing.
 """

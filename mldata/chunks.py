@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import secrets
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -18,8 +21,10 @@ import pyarrow as pa
 
 from mldata.concepts import Concept, Shape, to_table
 from mldata.sources import Duplicate, Source, Unreadable
-from mldata.store import Store, read_table, write_table
+from mldata.store import Store, read_table, remove_stale, sync, write_table
 
+VERSION = 1
+"""Enters the digest of a source: raise it when the same source gives other chunks, types or counts."""
 MEAN, LARGEST = 128, 512
 """Concepts in a chunk, on average and at most."""
 
@@ -57,12 +62,15 @@ def chunk_table(store: Store, digest: str, chunk: str) -> pa.Table:
 
 
 def load_index(store: Store, digest: str) -> SourceIndex | None:
-    """The index of a source that was read to its end, else None. Its uri and name are left empty:
+    """The index of a source that is there to its end, else None. Its uri and name are left empty:
     the same content may be read under several."""
     path = source_folder(store, digest) / "index.arrow"
     if not path.exists():
         return None
     table = read_table(path)
+    there = set(os.listdir(path.parent))  # noqa: PTH208 (names only)
+    if not {f"{chunk}.arrow" for chunk in table["chunk"].to_pylist()} <= there:
+        return None
     facts = json.loads(table.schema.metadata[b"source"])
     facts["message_columns"] = tuple(facts["message_columns"])
     return SourceIndex(**facts, uri="", name="", chunks=tuple(table["chunk"].to_pylist()))
@@ -73,7 +81,27 @@ def import_source(source: Source, digest: str, store: Store) -> SourceIndex:
     found = load_index(store, digest)
     if found is not None:
         return replace(found, uri=source.uri, name=source.name)
-    folder = source_folder(store, digest)
+    final = source_folder(store, digest)
+    remove_stale(final.parent)
+    folder = final.with_name(f".{digest}.{secrets.token_hex(6)}")
+    try:
+        index = _write_chunks(source, digest, folder)
+        shutil.rmtree(final, ignore_errors=True)  # one without its index or a chunk: damaged
+        folder.rename(final)
+        sync(final.parent)
+    except OSError:
+        # Another build of the same source was faster: what it made is the same.
+        found = load_index(store, digest)
+        if found is None:
+            raise
+        index = replace(found, uri=source.uri, name=source.name)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return index
+
+
+def _write_chunks(source: Source, digest: str, folder: Path) -> SourceIndex:
+    """Read the source to its end into `folder`."""
     counts = {Duplicate: 0, Unreadable: 0}
     set_aside: list[Unreadable] = []
     used: set[str] = set()
@@ -148,9 +176,8 @@ def _optional_columns(concept: Concept) -> Iterator[str]:
 
 
 def _unreadable_table(rows: Sequence[Unreadable]) -> pa.Table:
-    schema = pa.schema(
-        [("file", pa.string()), ("row", pa.int64()), ("field", pa.string()), ("reason", pa.string())]
-    )
+    kinds = {"file": pa.string(), "unit": pa.string(), "row": pa.int64()}
+    schema = pa.schema([*kinds.items(), ("field", pa.string()), ("reason", pa.string())])
     columns = {name: [getattr(row, name) for row in rows] for name in schema.names}
     return pa.table(columns, schema)
 
@@ -173,9 +200,8 @@ class _Extras:
         arrays = []
         for name in names:
             values = [row.get(name) for row in rows]
-            try:
-                array = pa.array(values)
-            except (pa.ArrowInvalid, pa.ArrowTypeError):
+            array = _typed(values, None)
+            if array is None:
                 self._mixed.add(name)
                 array = _as_json(values)
             self._types[name] = self._common(name, array.type)
@@ -196,7 +222,7 @@ class _Extras:
     def unify(self, folder: Path, chunks: Sequence[str]) -> None:
         """Write again the chunks whose `source` column has another type than the whole's."""
         if not self._types:
-            return
+            return None
         fields = [
             (n, pa.string() if n in self._mixed or pa.types.is_null(t) else t) for n, t in self._types.items()
         ]
@@ -207,14 +233,29 @@ class _Extras:
             path = folder / f"{chunk}.arrow"
             table = read_table(path)
             rows = table["source"].to_pylist() if "source" in table.column_names else [{}] * len(table)
-            columns = {name: [row.get(name) for row in rows] for name, _ in fields}
-            arrays = [
-                _as_json(values) if name in self._mixed else pa.array(values, kind)
-                for (name, kind), values in zip(fields, columns.values(), strict=True)
-            ]
+            arrays = []
+            for name, kind in fields:
+                values = [row.get(name) for row in rows]
+                array = _as_json(values) if name in self._mixed else _typed(values, kind)
+                if array is None:  # a number too large for the common type: JSON everywhere, from the start
+                    self._mixed.add(name)
+                    return self.unify(folder, chunks)
+                arrays.append(array)
             column = pa.StructArray.from_arrays(arrays, fields=list(whole))
             kept = table.drop_columns(["source"]) if "source" in table.column_names else table
             write_table(kept.append_column("source", column), path)
+            self._written[chunk] = whole
+        return None
+
+
+def _typed(values: Sequence[Any], kind: pa.DataType | None) -> pa.Array | None:
+    """An array of `kind`, or of the type that fits; None if no type holds all values as they are."""
+    if {bool} < {type(value) for value in values if value is not None} and kind is None:
+        return None  # Arrow would make numbers of true and false
+    try:
+        return pa.array(values, kind)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        return None
 
 
 def _as_json(values: Sequence[Any]) -> pa.Array:

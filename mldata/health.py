@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from mldata.encode import open_encoder
-from mldata.errors import MldataError
 from mldata.identify import open_identifier
 from mldata.languages import language
 from mldata.pipeline import installed
@@ -82,6 +81,6 @@ def _encoder(recipe: Recipe) -> Check:
 def _try(what: str, ask: Callable[[], str]) -> Check:
     try:
         found = ask()
-    except MldataError as error:
-        return Check(what, ok=False, finding=str(error))
+    except Exception as error:  # an engine's edge: whatever it raises is what the user wants to see
+        return Check(what, ok=False, finding=str(error) or type(error).__name__)
     return Check(what, ok=bool(found.strip(" |")), finding=found or "no answer")

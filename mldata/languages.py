@@ -23,7 +23,7 @@ class Language:
     fasttext: frozenset[str]
     """Labels of lid.176 that are right for a text in it."""
     heliport: frozenset[str]
-    """Labels of heliport that are right for a text in it; empty where heliport has none."""
+    """Labels of heliport that are right for a text in it."""
 
     @property
     def name(self) -> str:

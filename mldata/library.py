@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
+from pydantic import ValidationError
 
 from mldata import pipeline, selection, shards
 from mldata.errors import InputError
 from mldata.memory import Peak
 from mldata.pipeline import Plan
-from mldata.recipe import load_recipe
+from mldata.recipe import Policy, load_recipe
 from mldata.selection import Measured
 from mldata.shards import Manifest
 from mldata.sources import Format, open_source
@@ -45,11 +46,12 @@ def plan(
     Translates nothing. The store is `out` with ".work" added, unless `work` says otherwise.
     """
     loaded = load_recipe(recipe)
-    selection.check_rules([*loaded.rules, *loaded.anchor_rules])
+    selection.check_rules(loaded.rules, loaded.anchor_rules)
     found = open_source(source, format=format, id_column=id_column, limit=limit)
-    out = Path(out)
-    shards.check_place(out, found.uri, found.name, overwrite=overwrite)
-    store = Path(work) if work else out.with_name(f"{out.name}.work")
+    out = Path(out).resolve()
+    store = Path(work).resolve() if work else out.with_name(f"{out.name}.work")
+    inputs = [store, *map(Path, found.files)]
+    shards.check_place(out, found.uri, found.name, inputs, overwrite=overwrite)
     if store.exists() and not store.is_dir():
         raise InputError(f"{store} is a file, and can't be the work store: choose another place with --work")
     return pipeline.plan(found, loaded, targets=targets, work=store, anchor=anchor)
@@ -63,12 +65,13 @@ def build(
     workers: int | None = None,
     rules: Sequence[str] = (),
     policy: Groups | None = None,
+    quorum: int | None = None,
     done: Callable[[Task], None] = lambda task: None,
     **options: Any,
 ) -> Manifest:
     """Make the set `out`: plan, run what is missing, select. `options` are those of `plan`."""
     made = plan(source, targets=targets, out=out, **options)
-    return finish(made, out, workers=workers, rules=rules, policy=policy, done=done)
+    return finish(made, out, workers=workers, rules=rules, policy=policy, quorum=quorum, done=done)
 
 
 def finish(
@@ -78,12 +81,14 @@ def finish(
     workers: int | None = None,
     rules: Sequence[str] = (),
     policy: Groups | None = None,
+    quorum: int | None = None,
     done: Callable[[Task], None] = lambda task: None,
 ) -> Manifest:
     """Run what a plan misses, then select."""
     started = time.monotonic()
     recipe = made.recipe
     changed = selection.change_rules(recipe.rules, rules)
+    policy_made = _policy(recipe.select, policy, quorum, None)
     with Peak() as peak:
         pipeline.run(made, workers=workers or os.cpu_count() or 1, done=done)
         facts = {
@@ -96,7 +101,7 @@ def finish(
             Path(out),
             targets=made.targets,
             rules=changed,
-            policy=recipe.select.model_copy(update={"groups": policy} if policy else {}),
+            policy=policy_made,
             run=facts,
         )
     facts |= {"seconds": round(time.monotonic() - started, 1), "peak_memory_bytes": peak.bytes}
@@ -121,14 +126,10 @@ def select(
     """
     path = Path(path)
     measured = Measured.of_set(path, Path(work) if work else None)
-    changes = {"groups": policy, "quorum": quorum, "test_share": test_share}
-    if quorum is not None and policy is None:
-        changes["groups"] = "quorum"
-    policy_made = measured.recipe.select.model_copy(
-        update={k: v for k, v in changes.items() if v is not None}
-    )
-    if out is not None and Path(out) != path:
-        shards.check_place(Path(out), measured.index.uri, measured.index.name, overwrite=False)
+    policy_made = _policy(measured.recipe.select, policy, quorum, test_share)
+    if out is not None and Path(out).resolve() != path.resolve():
+        place, index = Path(out).resolve(), measured.index
+        shards.check_place(place, index.uri, index.name, [measured.store.root], overwrite=False)
     return selection.select(
         measured,
         Path(out) if out else path,
@@ -137,6 +138,17 @@ def select(
         policy=policy_made,
         run={"command": sys.argv},
     )
+
+
+def _policy(recipe: Policy, groups: Groups | None, quorum: int | None, test_share: float | None) -> Policy:
+    """The recipe's policy with what was asked for; `quorum` alone means the policy of that name."""
+    changes = {"groups": groups or ("quorum" if quorum else None), "quorum": quorum, "test_share": test_share}
+    changed = recipe.model_dump() | {name: value for name, value in changes.items() if value is not None}
+    try:
+        return Policy.model_validate(changed)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(f"{first['loc'][0]}: {first['msg']}") from None
 
 
 def verify(path: str | Path) -> Manifest:

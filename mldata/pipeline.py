@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from mldata import evidence
+from mldata import chunks, evidence
 from mldata import text as text_room
 from mldata.chunks import SourceIndex, chunk_table, import_source
 from mldata.concepts import from_table
@@ -95,7 +95,7 @@ def choose_targets(wanted: str, recipe: Recipe, anchor: str, engines: Installed)
     known = [target for target in recipe.targets if target != anchor]
     available = [target for target in known if engines.routes(anchor, target)]
     if wanted == "all":
-        chosen = available
+        chosen = known if engines.absent else available  # an engine that is missing is named below
     elif wanted.isdecimal():
         chosen = known[: int(wanted)]
         if not 0 < int(wanted) <= len(known):
@@ -145,7 +145,7 @@ def plan(source: Source, recipe: Recipe, *, targets: str, work: Path, anchor: st
     identifiers = [open_identifier(name).engine for name in recipe.identifiers]
     encoder = open_encoder(recipe.encoder).engine
     store = Store(work)
-    index = import_source(source, source.digest(), store)
+    index = import_source(source, fingerprint([chunks.VERSION, source.digest()]), store)
     digests, used = _digests(anchor, routes, engines.translators, identifiers, encoder)
     job = Job(
         work=work,

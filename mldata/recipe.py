@@ -50,6 +50,11 @@ class Rule(_Model):
         column, comparison, value = parse_comparison(when)
         return f"{column}{comparison}{value}"
 
+    @field_validator("per_language")
+    @classmethod
+    def _tags(cls, thresholds: dict[str, float]) -> dict[str, float]:
+        return {canonical(tag): value for tag, value in thresholds.items()}
+
     @property
     def column(self) -> str:
         """The evidence column it looks at."""
@@ -105,7 +110,10 @@ class Recipe(_Model):
     @field_validator("targets")
     @classmethod
     def _tags(cls, targets: list[str]) -> list[str]:
-        return [canonical(target) for target in targets]
+        tags = [canonical(target) for target in targets]
+        if len(set(tags)) < len(tags):
+            raise ValueError("a language stands in it twice")
+        return tags
 
     @field_validator("anchor")
     @classmethod

@@ -105,8 +105,10 @@ def change_rules(rules: Sequence[Rule], changes: Sequence[str]) -> list[Rule]:
         except ValueError as error:
             raise InputError(f"--rule: {error}") from None
         same = [r for r in changed if parse_comparison(r.when)[:2] == (column, comparison)]
+        taken = {rule.name for rule in changed}
+        bound = f"{column}_{'max' if '<' in comparison else 'min'}" if column in taken else column
         new = Rule(
-            name=same[0].name if same else column,
+            name=same[0].name if same else bound,
             when=f"{column}{comparison}{value}",
             because=same[0].because if same else "",
         )
@@ -117,18 +119,20 @@ def change_rules(rules: Sequence[Rule], changes: Sequence[str]) -> list[Rule]:
     return changed
 
 
-def check_rules(rules: Sequence[Rule]) -> None:
-    """InputError for a rule over a column that doesn't exist, or two rules of one name."""
+def check_rules(rules: Sequence[Rule], anchor_rules: Sequence[Rule] = ()) -> None:
+    """InputError for a rule over a column that isn't measured, or two rules of one name."""
     known = dict(shards.evidence_fields())
-    for rule in rules:
-        if rule.column not in known:
+    of_anchor = {"language_score": known["language_score"]}  # all that is measured of a source row
+    for rule, there in [*((r, known) for r in rules), *((r, of_anchor) for r in anchor_rules)]:
+        if rule.column not in there:
+            what = "source" if there is of_anchor else "evidence"
             raise InputError(
-                f'the rule "{rule.when}" looks at no evidence column; there are: {" ".join(known)}'
+                f'the rule "{rule.when}" looks at no {what} column; there are: {" ".join(there)}'
             )
-        if isinstance(rule.threshold(""), bool) != (known[rule.column] == pa.bool_()):
-            wanted = "true or false" if known[rule.column] == pa.bool_() else "a number"
+        if isinstance(rule.threshold(""), bool) != (there[rule.column] == pa.bool_()):
+            wanted = "true or false" if there[rule.column] == pa.bool_() else "a number"
             raise InputError(f'the rule "{rule.when}" must compare with {wanted}')
-    names = [rule.name for rule in rules]
+    names = [rule.name for rule in [*rules, *anchor_rules]]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise InputError(f'two rules are called "{twice}": give one another name in the recipe')
@@ -161,7 +165,10 @@ def select(
     run: Mapping[str, Any] | None = None,
 ) -> Manifest:
     """Write the set `out`. `run` goes into run.json."""
-    check_rules([*rules, *measured.recipe.anchor_rules])
+    check_rules(rules, measured.recipe.anchor_rules)
+    if policy.groups == "quorum" and policy.quorum > len(targets):
+        raise InputError(f"a quorum of {policy.quorum} can't be met by {len(targets)} targets")
+    out = out.resolve()
     try:
         with shards.replacing(out) as folder:
             manifest = _Selection(measured, folder, targets, rules, policy).run(out)
@@ -242,7 +249,12 @@ class _Selection:
         ]
         if not paths:
             return None
-        median = pl.scan_ipc(paths, glob=False).select(pl.col("length_ratio").median()).collect().item()
+        try:
+            median = pl.scan_ipc(paths, glob=False).select(pl.col("length_ratio").median()).collect().item()
+        except (pl.exceptions.PolarsError, OSError):
+            for path in paths:
+                read_table(path)  # names the one that is damaged
+            raise
         return None if median is None else round(float(median), 4)
 
     def _judge(self, frame: pl.DataFrame, tag: str, rules: Sequence[Rule]) -> pl.DataFrame:

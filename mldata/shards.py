@@ -11,11 +11,13 @@ builds of the same thing.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
+import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -29,7 +31,7 @@ from mldata.concepts import FIELDS, Shape
 from mldata.errors import InputError, SetError
 from mldata.evidence import columns
 from mldata.recipe import Policy, Recipe, Rule
-from mldata.store import atomic, read_table, sync_directory
+from mldata.store import atomic, read_table, sync
 
 FORMAT_VERSION = 1
 SHARD_BYTES = 256 << 20
@@ -231,8 +233,10 @@ def file_facts(root: Path, path: Path, split: Any, rows: int) -> FileFacts:
 
 def read_manifest(path: Path) -> Manifest:
     """The manifest of the set at `path`; InputError if there is no set, SetError if it can't be read."""
+    path = path.resolve()
     file = path / "manifest.json"
-    _repair(path)
+    if not file.is_file() and (_beside(path, "old") / "manifest.json").is_file():
+        raise InputError(f"a build was killed while it replaced {path}: run it again, and the set is back")
     if not file.is_file():
         raise InputError(f"{path} is no set: it has no manifest.json; `mldata build --out {path}` makes one")
     try:
@@ -243,15 +247,22 @@ def read_manifest(path: Path) -> Manifest:
         raise SetError(f"{file} is damaged ({where}: {first['msg']}): build the set again") from None
 
 
-def check_place(out: Path, uri: str, name: str, *, overwrite: bool) -> None:
-    """Refuse to write over anything but a set made of the same source."""
-    _repair(out)
+def check_place(out: Path, uri: str, name: str, inputs: Sequence[Path], *, overwrite: bool) -> None:
+    """Refuse to write over anything but a set made of the same source, and over `inputs` in any case.
+
+    A source is the same by its path or by its name: a project that was moved goes on.
+    """
+    for path in inputs:
+        if path.resolve().is_relative_to(out):
+            raise InputError(f"{out} would be replaced, and {path} with it: choose another --out or --work")
+    with _lock(out):
+        _repair(out)
     if overwrite or not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not (out / "manifest.json").is_file():
         raise InputError(f"{out} exists and is no set: choose another --out, or --overwrite to replace it")
     before = read_manifest(out).source
-    if before.uri != uri and before.name != name:
+    if uri != before.uri and name != before.name:
         raise InputError(
             f"{out} holds a set made from {before.uri}: choose another --out, or --overwrite to replace it"
         )
@@ -261,24 +272,37 @@ def check_place(out: Path, uri: str, name: str, *, overwrite: bool) -> None:
 def replacing(out: Path) -> Iterator[Path]:
     """An empty directory beside `out` that takes its place when the block ends well.
 
-    Two renames: a kill between them leaves the old set beside, and the next start puts it back.
+    Two renames: a kill between them leaves the old set beside, and the next build puts it back. Two
+    builds of one set wait for each other here.
     """
-    _repair(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
     making, old = _beside(out, "making"), _beside(out, "old")
-    if making.exists():
-        shutil.rmtree(making)
-    making.mkdir()
+    with _lock(out):
+        _repair(out)
+        _remove(making)
+        making.mkdir()
+        try:
+            yield making
+            for path in making.rglob("*"):
+                sync(path)
+            if out.exists():
+                out.rename(old)
+            making.rename(out)
+            sync(out.parent)
+            _remove(old)
+        finally:
+            _remove(making)
+
+
+@contextlib.contextmanager
+def _lock(out: Path) -> Iterator[None]:
+    """Hold the directory that `out` is in, against other builds that swap a set there."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(out.parent, os.O_RDONLY)
     try:
-        yield making
-        if out.exists():
-            out.rename(old)
-        making.rename(out)
-        sync_directory(out.parent)
-        _remove(old)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
     finally:
-        if making.exists():
-            shutil.rmtree(making)
+        os.close(handle)
 
 
 def _beside(out: Path, what: str) -> Path:
@@ -286,6 +310,7 @@ def _beside(out: Path, what: str) -> Path:
 
 
 def _repair(out: Path) -> None:
+    """Put back what a kill in the middle of a swap left beside."""
     old = _beside(out, "old")
     if out.exists():
         _remove(old)

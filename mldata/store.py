@@ -12,6 +12,7 @@ import contextlib
 import errno
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -40,10 +41,18 @@ class Store:
         """Those of `chunks` that have no file, in order. Removes what killed builds left half written."""
         folder = self.root / stage / digest / language
         there = set(os.listdir(folder)) if folder.exists() else set()  # noqa: PTH208 (names only)
-        for name in there:
-            if name.startswith(".") and _age(folder / name) > STALE:
-                (folder / name).unlink(missing_ok=True)
+        if any(name.startswith(".") for name in there):
+            remove_stale(folder)
         return [chunk for chunk in chunks if f"{chunk}.arrow" not in there]
+
+
+def remove_stale(folder: Path) -> None:
+    """Remove temporary files and folders in `folder` that a killed build left long ago."""
+    for path in folder.glob(".*"):
+        if _age(path) > STALE and path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif _age(path) > STALE:
+            path.unlink(missing_ok=True)
 
 
 def _age(path: Path) -> float:
@@ -83,10 +92,9 @@ def atomic(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        sync(temporary)
         temporary.replace(path)
-        sync_directory(path.parent)
+        sync(path.parent)
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise InputError(
@@ -97,9 +105,9 @@ def atomic(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def sync_directory(directory: Path) -> None:
-    """Make renames in `directory` survive a power cut."""
-    handle = os.open(directory, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Make a file's content, or the renames in a directory, survive a power cut."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

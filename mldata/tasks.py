@@ -96,7 +96,6 @@ class Worker:
         self.job = job
         self._store = Store(job.work)
         self._translators: dict[str, Translator] = {}
-        self._language = ""
 
     def run(self, task: Task) -> None:
         """Make the file of `task`."""
@@ -125,9 +124,6 @@ class Worker:
         return from_table(chunk_table(self._store, self.job.source, chunk))
 
     def _translate(self, task: Task) -> pa.Table:
-        if task.language != self._language:  # one language's pipelines at a time: each is 100 to 200 MB
-            self.close()
-            self._language = task.language
         if not self._translators:
             self._translators = {name: open_translator(name) for name in self.job.translators}
         texts = [
@@ -327,8 +323,8 @@ def _issues() -> pl.Expr:
         "markup_changed": ~pl.col("markup_kept"),
         "segments_empty": pl.col("empty_segments") > 0,
         "answers_alike": ~pl.col("answers_differ"),
-        "nothing_to_translate": pl.col("similarity").is_null(),
-        "too_short_to_identify": pl.col("language_score").is_null() & pl.col("similarity").is_not_null(),
+        "nothing_to_translate": pl.col("empty_segments").is_null(),
+        "too_short_to_identify": pl.col("language_score").is_null() & pl.col("empty_segments").is_not_null(),
     }
     marks = [pl.when(holds).then(pl.lit(name)) for name, holds in found.items()]
     return pl.concat_list(marks).list.drop_nulls().alias("issues")

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 import mldata
-from mldata.errors import SetError
+from mldata.errors import InputError, SetError
 
 RECIPE = """
 name = "plumbing"
@@ -202,3 +202,60 @@ def test_a_damaged_store_file_is_named_with_the_remedy(build, tmp_path):
     victim.write_bytes(victim.read_bytes()[:100])
     with pytest.raises(SetError, match="delete it, and the same build makes it again"):
         mldata.select(tmp_path / "set")
+
+
+def test_a_place_that_would_swallow_the_store_or_the_source_is_refused(build, tmp_path):
+    row = {"prompt": "Hello there.", "chosen": "Good day to you.", "rejected": "Go away."}
+    build([row])
+    for options in ({"work": tmp_path / "set" / "work"}, {"work": tmp_path / "set"}, {"out": tmp_path}):
+        with pytest.raises(InputError, match="would be replaced"):
+            build([row], overwrite=True, **options)
+    assert (tmp_path / "source.jsonl").exists()
+    assert mldata.verify(tmp_path / "set").concepts_kept == 1
+
+
+def test_a_swap_killed_in_the_middle_is_repaired_by_the_next_build(build, tmp_path):
+    row = {"prompt": "Hello there.", "chosen": "Good day to you.", "rejected": "Go away."}
+    build([row])
+    (tmp_path / "set").rename(tmp_path / ".set.old")
+    (tmp_path / ".set.making").mkdir()
+    with pytest.raises(InputError, match="a build was killed while it replaced"):
+        mldata.verify(tmp_path / "set")
+    build([row])
+    assert mldata.verify(tmp_path / "set").concepts_kept == 1
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
+
+
+def test_a_set_behind_a_link_is_replaced_where_it_is(build, tmp_path):
+    row = {"prompt": "Hello there.", "chosen": "Good day to you.", "rejected": "Go away."}
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "disk")
+    for _ in range(2):
+        build([row], out=tmp_path / "link")
+        assert (tmp_path / "link").is_symlink()
+        assert mldata.verify(tmp_path / "link").concepts_kept == 1
+
+
+def test_a_lost_source_chunk_is_read_again(build, tmp_path):
+    row = {"prompt": "Hello there.", "chosen": "Good day to you.", "rejected": "Go away."}
+    build([row])
+    chunk = next(p for p in (tmp_path / "set.work" / "source").rglob("*.arrow") if len(p.stem) == 32)
+    chunk.unlink()
+    build([row])
+    assert chunk.exists()
+
+
+def test_a_rule_over_what_is_not_measured_of_a_source_is_refused_at_once(build):
+    rules = '[[anchor_rules]]\nname = "script"\nwhen = "script >= 0.9"\n'
+    with pytest.raises(InputError, match="no source column"):
+        build([{"prompt": "Hello there.", "chosen": "Good day.", "rejected": "Go away."}], RECIPE + rules)
+
+
+def test_extra_columns_of_any_kind_come_through(build):
+    rows = [
+        {"prompt": f"Question {n}?", "chosen": "Yes indeed.", "rejected": "Not at all.", "x": x}
+        for n, x in enumerate([2**70, 0.5, True, None, "text", {"a": [1]}])
+    ]
+    _, out = build(rows)
+    values = mldata.open_set(out).filter(is_anchor=True).collect()["source"].struct.field("x").to_list()
+    assert set(values) == {str(2**70), "0.5", "true", None, "text", '{"a": [1]}'}  # train before test

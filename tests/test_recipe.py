@@ -17,7 +17,7 @@ def test_every_shipped_recipe_is_valid_and_names_known_languages_and_columns(nam
     recipe = load_recipe(name)
     assert recipe.name == name
     assert set(recipe.targets) <= set(LANGUAGES)
-    check_rules([*recipe.rules, *recipe.anchor_rules])
+    check_rules(recipe.rules, recipe.anchor_rules)
     assert all(rule.because for rule in recipe.rules)
 
 

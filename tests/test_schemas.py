@@ -2,8 +2,8 @@
 
 import json
 
+from mldata.json_schemas import schemas
 from mldata.recipe import resource
-from mldata.schemas import schemas
 
 
 def test_files_and_code_are_in_step():

@@ -58,6 +58,7 @@ def build(
     limit: Annotated[int | None, typer.Option(min=1, help="Take the first N concepts.")] = None,
     rule: Annotated[list[str] | None, typer.Option(help=RULE_HELP)] = None,
     policy: Annotated[Groups | None, typer.Option(help="Group policy.  \\[default: the recipe's]")] = None,
+    quorum: Annotated[int | None, typer.Option(min=1, help="Targets needed under `--policy quorum`.")] = None,
     work: Annotated[Path | None, typer.Option(help="The work store.  \\[default: <out>.work]")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes.  \\[default: one a core]")] = None,
     executor: Annotated[Executor, typer.Option(help="Where tasks run.")] = Executor.local,
@@ -110,6 +111,7 @@ def build(
                 workers=count,
                 rules=rule or [],
                 policy=policy.value if policy else None,
+                quorum=quorum,
                 done=progress.done,
             )
     except KeyboardInterrupt:

@@ -28,7 +28,7 @@ def rules(
     from mldata.selection import NOT_KEPT, check_rules
 
     recipe = load_recipe(pipeline)
-    check_rules([*recipe.rules, *recipe.anchor_rules])
+    check_rules(recipe.rules, recipe.anchor_rules)
     rows = table("rule", "holds when", "a row that breaks it")
     for rule in recipe.anchor_rules:
         rows.add_row(rule.name, f"source: {rule.when}", escape(rule.because))

@@ -50,7 +50,7 @@ def heading(plan: Plan, workers: int) -> None:
     if index.unreadable:
         path = source_folder(Store(plan.job.work), index.digest) / "unreadable.arrow"
         for row in read_table(path).slice(0, SHOWN).to_pylist():
-            console.print(f"{row['file']}, row {row['row']}: {row['reason']}", markup=False)
+            console.print(f"{row['file']}, {row['unit']} {row['row']}: {row['reason']}", markup=False)
         console.print(
             f"{index.unreadable} of {index.read} rows can't be read and are set aside with their reasons "
             "in dropped/unreadable.arrow"

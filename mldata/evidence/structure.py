@@ -78,18 +78,27 @@ def _markup(text: str) -> dict[str, int]:
 
 
 def _numbers(pairs: Iterable[Pair]) -> float | None:
-    """F1 of the two multisets of numbers, separators and trailing zeros of decimals aside."""
+    """F1 of the two multisets of numbers, whatever their separators."""
     source, target = Counter[str](), Counter[str]()
     for pair in pairs:
-        source.update(map(_digits, _NUMBER.findall(pair.source)))
-        target.update(map(_digits, _NUMBER.findall(pair.target)))
+        source.update(map(_value, _NUMBER.findall(pair.source)))
+        target.update(map(_value, _NUMBER.findall(pair.target)))
     total = source.total() + target.total()
     return 2 * (source & target).total() / total if total else None
 
 
-def _digits(number: str) -> str:
-    """1,200.50 and 1.200,50 and 1 200,50 are one number: its digits."""
-    return re.sub(r"\D", "", number)
+def _value(number: str) -> str:
+    """1,200.50 and 1.200,50 and 1 200,5 are one number, and 1.5 and 15 are two.
+
+    A last separator with other than three digits behind it is taken for the decimal one; "1,200" and
+    "1.200" are twelve hundred in one language and one and a fifth in the other, so they count as one.
+    """
+    cut = max(number.rfind("."), number.rfind(","))
+    whole, decimals = (number[:cut], number[cut + 1 :]) if cut >= 0 else (number, "")
+    if len(decimals) == 3:
+        whole, decimals = whole + decimals, ""
+    decimals = decimals.rstrip("0")
+    return re.sub(r"\D", "", whole).lstrip("0") + (f".{decimals}" if decimals else "")
 
 
 def _length_ratio(pairs: Sequence[Pair]) -> float | None:
@@ -99,7 +108,7 @@ def _length_ratio(pairs: Sequence[Pair]) -> float | None:
 
 @cache
 def _outside(script: str) -> regex.Pattern[str]:
-    allowed = "".join(rf"\p{{Script={name}}}" for name in _SCRIPTS.get(script, (script,)))
+    allowed = "".join(rf"\p{{Script_Extensions={name}}}" for name in _SCRIPTS.get(script, (script,)))
     return regex.compile(rf"[^{allowed}\P{{L}}]")
 
 

@@ -52,20 +52,23 @@ def run(job: Job, stages: Sequence[Sequence[Task]], workers: int, done: Callable
     context = multiprocessing.get_context("spawn")
     with _environment(_ONE_THREAD):
         pool = ProcessPoolExecutor(min(workers, widest), context, _start, (job,))
+        others = set(multiprocessing.active_children())
         with _interrupts_ignored():
-            pool.submit(_nothing)  # starts all processes
+            for _ in range(min(workers, widest)):
+                pool.submit(_nothing)  # each starts a process, as none is idle yet
         try:
             for tasks in stages:
                 _feed(pool, tasks, AHEAD * workers, done)
             pool.shutdown()
         except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
-            for process in multiprocessing.active_children():
+            for process in set(multiprocessing.active_children()) - others:
                 process.kill()
             if isinstance(error, BrokenProcessPool):
                 raise EngineError(
                     "a worker process died (out of memory, or killed); what was done is kept: run the "
-                    "same command again, with fewer --workers if memory is short"
+                    "same again, with fewer workers if memory is short. A script that calls mldata.build "
+                    'must do so under `if __name__ == "__main__":`, as it is imported by each worker'
                 ) from None
             raise
 

@@ -31,9 +31,6 @@ class Identifier(Protocol):
 
     engine: Engine
 
-    def knows(self, language: Language) -> bool:
-        """Whether the engine has a label for `language` at all."""
-
     def identify(self, texts: Sequence[str], language: Language) -> list[Identified]:
         """One answer a text, in order. Texts are non-empty."""
 

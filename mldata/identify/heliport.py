@@ -36,10 +36,6 @@ class Heliport:
     def _identifier(self) -> Any:
         return self._open()
 
-    def knows(self, language: Language) -> bool:
-        """Aragonese, for one, has no label."""
-        return bool(language.heliport)
-
     def identify(self, texts: Sequence[str], language: Language) -> list[Identified]:
         """The first label of each text."""
         labels = [str(self._identifier.identify(" ".join(text.split()))) for text in texts]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mldata.recipe import Rule
 from mldata.shards import Manifest
 
 
@@ -41,7 +42,8 @@ def _body(manifest: Manifest) -> list[str]:
             f"| {tag} | {counts.route} | {counts.concepts} | {counts.passed} | {counts.kept} | {reasons} |"
         )
     lines += ["", "A row may be dropped for several reasons.", "", "## Rules", ""]
-    lines += [f"- `{rule.when}` ({rule.name}): {rule.because}" for rule in manifest.rules]
+    lines += [f"- source: {_rule(rule)}" for rule in manifest.recipe.anchor_rules]
+    lines += [f"- {_rule(rule)}" for rule in manifest.rules]
     lines += ["", "## Engines", "", "| engine | version | licence |", "|---|---|---|"]
     lines += [f"| {engine.name} | {engine.version} | {engine.licence} |" for engine in manifest.engines]
     lines += [
@@ -50,3 +52,9 @@ def _body(manifest: Manifest) -> list[str]:
         f"Made with mldata {manifest.mldata}, recipe `{manifest.recipe.name}`.",
     ]
     return lines
+
+
+def _rule(rule: Rule) -> str:
+    own = ", ".join(f"{tag} {value:g}" for tag, value in rule.per_language.items())
+    reason = f": {rule.because}" if rule.because else ""
+    return f"`{rule.when}`{f' ({own})' if own else ''} ({rule.name}){reason}"

@@ -248,6 +248,9 @@ def _engine(mode: str) -> Engine:
     release = subprocess.run(["lt-proc", "--version"], capture_output=True, text=True, check=False)
     tool = release.stdout.split()[-1] if release.stdout else "unknown"
     digest = hashlib.blake2b(f"{REVISION}\n{tool}\n{command}".encode(), digest_size=16)
+    for name in sorted({part.split()[0] for part in command.split("|") if part.strip()}):
+        binary = shutil.which(name)
+        digest.update(Path(binary).read_bytes() if binary else b"")
     for file in re.findall(r"'(/[^']+)'", command):
         if Path(file).is_file():
             digest.update(Path(file).read_bytes())

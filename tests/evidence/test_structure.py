@@ -20,6 +20,9 @@ def evidence(source, target, *, tag="es", protected=(), pivot="", unknown=(), ba
     [
         ("It costs $1,200.50 for 3 days.", "Cuesta 1.200,50 $ por 3 días.", 1.0),
         ("It costs 1200 euros.", "Cuesta 1 200 euros.", 1.0),
+        ("It costs 1.50 euros.", "Cuesta 1,5 euros.", 1.0),
+        ("It costs 1.5 million.", "Cuesta 15 millones.", 0.0),
+        ("Version 0.125 of 2024.", "Versión 0,125 de 2024.", 1.0),
         ("Within 30 days.", "En 90 días.", 0.0),
         ("Between 5 and 7.", "Entre 5 y 8.", 0.5),
         ("Pay 20 now and 20 later.", "Pague 20 ahora.", pytest.approx(2 / 3)),

@@ -1,6 +1,6 @@
 """JSON Schema of what mldata reads and writes: recipe, manifest, and the rows of a shard.
 
-`python -m mldata.schemas` writes them to schemas/; a test holds files and code in step.
+`python -m mldata.json_schemas` writes them to schemas/; a test holds files and code in step.
 """
 
 from __future__ import annotations
