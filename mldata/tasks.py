@@ -197,7 +197,7 @@ class Worker:
         }
         units = _units(concepts, translated.to_pylist())
         said = {text for u in units for p in u.pairs for text in (p.source, p.target, p.back)}
-        vectors |= self._embed({text for text in said if text and text not in vectors})
+        vectors |= self._embed(said - vectors.keys())
         target = language_of(task.language)
         kinds = [
             language.measure(units, self._identifiers, target, language_of(job.anchor)),

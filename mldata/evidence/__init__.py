@@ -34,8 +34,8 @@ class Pair:
 
     @property
     def weight(self) -> int:
-        """What the segment counts in a mean: its length in characters."""
-        return len(self.source)
+        """What the segment counts in a mean: its length in characters, and never nothing."""
+        return max(1, len(self.source))
 
 
 @dataclass(frozen=True)
