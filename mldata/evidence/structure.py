@@ -32,6 +32,8 @@ COLUMNS = (
 )
 MIN_WORDS = 6
 """Shares of fewer words say nothing."""
+MIN_HELD = 2
+"""Of two words that an engine has to know, one that it doesn't know is damage; of one, it may be a name."""
 MIN_CHECKED = 3
 """A copy shows in fewer: three words of four letters or more are seldom those of two languages."""
 
@@ -142,9 +144,9 @@ def _word_shares(pairs: Sequence[Pair]) -> tuple[float | None, float | None, flo
         long += len(checked)
         copied += sum(word in source for word in checked)
     copies = copied / long if long >= MIN_CHECKED else None
-    if words < MIN_WORDS:
-        return copies, None, None
-    return copies, unknown / words, pivot / words if any(pair.pivot for pair in pairs) else None
+    share = unknown / words if words >= MIN_HELD else None
+    has_pivot = any(pair.pivot for pair in pairs) and words >= MIN_WORDS
+    return copies, share, pivot / words if has_pivot else None
 
 
 def _repetition(pairs: Sequence[Pair]) -> float | None:

@@ -76,6 +76,8 @@ def test_unknown_words_are_those_the_route_reported():
     target = "el blorfing del gato come zyzzy por la mañana"
     assert evidence("x", target, unknown=("blorfing", "zyzzy"))["unknown_words"] == pytest.approx(2 / 9)
     assert evidence("x", target)["unknown_words"] == 0.0
+    assert evidence("Divide 45 by 9.", "The ishod of 9 i 5.", unknown=("The", "of"))["unknown_words"] == 0.5
+    assert evidence("Yes, blorf.", "Sí, blorf.", unknown=("blorf",))["unknown_words"] is None
 
 
 def test_a_text_that_is_still_the_pivots_is_seen():
