@@ -27,7 +27,13 @@ def start(built, folder, workers):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=terminal_signals,
     )
+
+
+def terminal_signals():
+    """Ctrl-C as a terminal gives it: a shell that runs the tests in the background ignores it for all below."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def below(process):
