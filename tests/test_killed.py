@@ -32,7 +32,7 @@ def start(built, folder, workers):
 
 
 def terminal_signals():
-    """Ctrl-C as a terminal gives it: a shell that runs the tests in the background ignores it for all below."""
+    """Ctrl-C as a terminal gives it: below a shell in the background it is ignored."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
