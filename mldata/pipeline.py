@@ -24,12 +24,10 @@ from mldata.languages import canonical, language
 from mldata.recipe import Recipe, fingerprint
 from mldata.sources import Source
 from mldata.store import Store
-from mldata.tasks import Job, Stage, Task
+from mldata.tasks import FOLDERS, Job, Stage, Task
 from mldata.text import split
 from mldata.translate import Translator, open_translator
 from mldata.translate.routes import Route, find_route
-
-STAGES: tuple[Stage, ...] = ("translate", "measure_source", "measure")
 
 
 @dataclass(frozen=True)
@@ -159,11 +157,9 @@ def plan(source: Source, recipe: Recipe, *, targets: str, work: Path, anchor: st
     )
     missing = [
         Task(stage, tag, chunk)
-        for stage in STAGES
+        for stage, folder in FOLDERS.items()
         for tag in ([anchor] if stage == "measure_source" else chosen)
-        for chunk in store.missing(
-            "translate" if stage == "translate" else "measure", digests[stage, tag], tag, index.chunks
-        )
+        for chunk in store.missing(folder, digests[stage, tag], tag, index.chunks)
     ]
     return Plan(recipe, anchor, chosen, index, job, (*used, *identifiers, encoder), tuple(missing))
 
@@ -199,5 +195,5 @@ def _labels(tag: str) -> list[list[str]]:
 
 def run(plan: Plan, *, workers: int, done: Callable[[Task], None] = lambda task: None) -> None:
     """Do what is missing, stage by stage: a stage reads what the one before it wrote."""
-    stages = [[task for task in plan.missing if task.stage == stage] for stage in STAGES]
+    stages = [[task for task in plan.missing if task.stage == stage] for stage in FOLDERS]
     local.run(plan.job, stages, workers, done)

@@ -29,6 +29,8 @@ from mldata.translate import Translator, open_translator
 from mldata.translate.routes import Route, Routed, follow
 
 Stage = Literal["translate", "measure_source", "measure"]
+FOLDERS: dict[Stage, str] = {"translate": "translate", "measure_source": "measure", "measure": "measure"}
+"""Where in the store a stage writes; the stages themselves in the order in which they run."""
 DECIMALS = 4
 """Scores are stored rounded: batches of other shapes move an int8 encoder's cosine in the fifth."""
 
@@ -60,9 +62,8 @@ class Job:
 
     def path(self, task: Task) -> Path:
         """The file a task makes."""
-        folder = "translate" if task.stage == "translate" else "measure"
         digest = self.digests[task.stage, task.language]
-        return Store(self.work).path(folder, digest, task.language, task.chunk)
+        return Store(self.work).path(FOLDERS[task.stage], digest, task.language, task.chunk)
 
 
 _SEGMENT = pa.struct(

@@ -81,17 +81,17 @@ class Apertium:
         if not segments:
             return []
         mode = APERTIUM_MODES[source, target]
-        results = [
-            _read(answer, segment) for answer, segment in zip(_ask(mode, segments), segments, strict=True)
+        guarded = [guard(segment, _OWN_MARKS) for segment in segments]
+        results = [_read(*pair) for pair in zip(_ask(mode, guarded), guarded, strict=True)]
+        pieces = {i: around(guarded[i]) for i, result in enumerate(results) if result is None}
+        answers = iter(self.translate([p for some in pieces.values() for p in some], source, target))
+        for i, some in pieces.items():
+            results[i] = join(guarded[i], [next(answers) for _ in some])
+        return [
+            Translation(unguard(result.segment, segment), result.unknown)
+            for result, segment in zip(results, segments, strict=True)
+            if result is not None
         ]
-        broken = [i for i, result in enumerate(results) if result is None]
-        pieces = [piece for i in broken for piece in around(guard(segments[i], _OWN_MARKS))]
-        answers = iter(self.translate(pieces, source, target))
-        for i in broken:
-            guarded = guard(segments[i], _OWN_MARKS)
-            joined = join(guarded, [next(answers) for _ in around(guarded)])
-            results[i] = Translation(unguard(joined.segment, segments[i]), joined.unknown)
-        return [result for result in results if result is not None]
 
     def close(self) -> None:
         """Nothing to give back."""
@@ -102,7 +102,7 @@ def _ask(mode: str, segments: Sequence[Segment]) -> list[str]:
 
     After a break everything is asked again, so that what an accident killed gives the same answers.
     """
-    lines = [_NO.sub(r"\1!", mask(guard(segment, _OWN_MARKS), _mark)) for segment in segments]
+    lines = [_NO.sub(r"\1!", mask(segment, _mark)) for segment in segments]
     poisoned: set[int] = set()
     suspect = -1
     while len(poisoned) < POISONED_AT_MOST:
@@ -128,12 +128,11 @@ def _ask(mode: str, segments: Sequence[Segment]) -> list[str]:
 def _read(answer: str, segment: Segment) -> Translation | None:
     """The translation an answer holds; None if a span was lost, doubled or changed."""
     text, unknown = _read_marks(answer)
-    guarded = guard(segment, _OWN_MARKS)
     tidy = _tidy(text, segment.text)
     if _NO.search(segment.text):
         tidy = re.sub(r"!$", ".", tidy)
-    result = unmask(tidy, guarded.protected, _mark)
-    return None if result is None else Translation(unguard(result, segment), unknown)
+    result = unmask(tidy, segment.protected, _mark)
+    return None if result is None else Translation(result, unknown)
 
 
 class _Broken(Exception):
