@@ -16,19 +16,32 @@ from tests.conftest import bytes_of, environment, run_mldata
 KILLS = 10
 
 
-def start(built, folder, workers):
-    """A build in a session of its own, as a terminal would start it, with real engines."""
-    command = ("build", "--source", built.source, "--targets", "es,gl", "--out", folder / "set")
-    return subprocess.Popen(
-        [sys.executable, "-m", "mldata", *map(str, command), "--workers", str(workers)],
-        cwd=folder,
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=terminal_signals,
-    )
+@pytest.fixture
+def start(built, tmp_path):
+    """Starts a build in a session of its own, as a terminal would, with real engines."""
+    started = []
+
+    def start(workers):
+        command = ("build", "--source", built.source, "--targets", "es,gl", "--out", tmp_path / "set")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mldata", *map(str, command), "--workers", str(workers)],
+            cwd=tmp_path,
+            env=environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            preexec_fn=terminal_signals,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:  # a test that failed leaves neither a build nor an open pipe to the next
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        if not process.stderr.closed:
+            process.communicate()
 
 
 def terminal_signals():
@@ -47,7 +60,15 @@ def below(process):
 def gone(processes, seconds=5):
     """Wait for `processes` to end; those that are left."""
     left = psutil.wait_procs(processes, timeout=seconds)[1]
-    return [process for process in left if process.status() != psutil.STATUS_ZOMBIE]
+    return [process for process in left if asked(process.status) not in (psutil.STATUS_ZOMBIE, None)]
+
+
+def asked(question):
+    """What a process answers; None if it ended meanwhile."""
+    try:
+        return question()
+    except psutil.Error:
+        return None
 
 
 def wait_for(found, process, seconds=60):
@@ -62,16 +83,16 @@ def wait_for(found, process, seconds=60):
 
 def translators_of(process):
     """The lexical processors that a build started: each Apertium pipeline has several."""
-    found = [child for child in below(process) if child.name() == "lt-proc"]
+    found = [child for child in below(process) if asked(child.name) == "lt-proc"]
     return found and below(process)
 
 
 @pytest.mark.slow
-def test_a_build_killed_anywhere_gives_the_same_bytes(built, tmp_path):
+def test_a_build_killed_anywhere_gives_the_same_bytes(start, built, tmp_path):
     chance = random.Random(20)
     kills = 0
     while kills < KILLS:
-        process = start(built, tmp_path, workers=chance.choice([1, 2]))
+        process = start(workers=chance.choice([1, 2]))
         try:
             process.wait(chance.uniform(0, built.seconds))
         except subprocess.TimeoutExpired:
@@ -84,7 +105,7 @@ def test_a_build_killed_anywhere_gives_the_same_bytes(built, tmp_path):
             assert_undisturbed(process, built, tmp_path)
             shutil.rmtree(tmp_path / "set")
             shutil.rmtree(tmp_path / "set.work")
-    assert_undisturbed(start(built, tmp_path, workers=2), built, tmp_path)
+    assert_undisturbed(start(workers=2), built, tmp_path)
     assert run_mldata("verify", "set", cwd=tmp_path).code == 0
 
 
@@ -98,8 +119,8 @@ def assert_undisturbed(process, built, folder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
-def test_engines_end_with_a_build_that_is_killed(built, tmp_path, workers):
-    process = start(built, tmp_path, workers)
+def test_engines_end_with_a_build_that_is_killed(start, tmp_path, workers):
+    process = start(workers)
     engines = wait_for(lambda: translators_of(process), process)
     assert engines, "the build ended before it was killed"
     os.kill(process.pid, signal.SIGKILL)  # the build alone, as the kernel does when memory runs out
@@ -109,8 +130,8 @@ def test_engines_end_with_a_build_that_is_killed(built, tmp_path, workers):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
-def test_an_interrupted_build_says_that_the_same_command_goes_on(built, tmp_path, workers):
-    process = start(built, tmp_path, workers)
+def test_an_interrupted_build_says_that_the_same_command_goes_on(start, tmp_path, workers):
+    process = start(workers)
     engines = wait_for(lambda: translators_of(process), process)
     assert engines, "the build ended before it was interrupted"
     os.killpg(process.pid, signal.SIGINT)  # Ctrl-C: to all processes of the terminal
@@ -121,18 +142,13 @@ def test_an_interrupted_build_says_that_the_same_command_goes_on(built, tmp_path
     assert not (tmp_path / "set").exists()
 
 
-def command_of(process):
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:  # it ended meanwhile
-        return ""
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("delay", [0.1, 0.4])
-def test_an_interrupt_while_workers_start_is_one_line_too(built, tmp_path, delay):
-    process = start(built, tmp_path, workers=2)
-    assert wait_for(lambda: any("spawn_main" in command_of(p) for p in below(process)), process)
+def test_an_interrupt_while_workers_start_is_one_line_too(start, tmp_path, delay):
+    process = start(workers=2)
+    assert wait_for(
+        lambda: any("spawn_main" in " ".join(asked(p.cmdline) or []) for p in below(process)), process
+    )
     time.sleep(delay)  # they import their libraries for half a second
     os.killpg(process.pid, signal.SIGINT)
     said = process.communicate(timeout=30)[1]
@@ -141,8 +157,8 @@ def test_an_interrupt_while_workers_start_is_one_line_too(built, tmp_path, delay
 
 
 @pytest.mark.slow
-def test_an_interrupt_while_the_source_is_read_says_so_too(built, tmp_path):
-    process = start(built, tmp_path, workers=1)
+def test_an_interrupt_while_the_source_is_read_says_so_too(start, tmp_path):
+    process = start(workers=1)
     assert wait_for(lambda: (tmp_path / "set.work").exists(), process)
     os.killpg(process.pid, signal.SIGINT)
     said = process.communicate(timeout=30)[1]
