@@ -20,7 +20,9 @@ from mldata import evidence
 from mldata.chunks import chunk_table
 from mldata.concepts import Concept, from_table
 from mldata.encode import open_encoder
-from mldata.evidence import Pair, Unit, back_translation, contrast, language, similarity, structure
+from mldata.evidence import Pair, Unit, language, rows
+from mldata.evidence.rows import Context
+from mldata.evidence.similarity import Neighbours
 from mldata.identify import open_identifier
 from mldata.languages import language as language_of
 from mldata.store import Store, read_table, write_table
@@ -31,8 +33,6 @@ from mldata.translate.routes import Route, Routed, follow
 Stage = Literal["translate", "measure_source", "measure"]
 FOLDERS: dict[Stage, str] = {"translate": "translate", "measure_source": "measure", "measure": "measure"}
 """Where in the store a stage writes; the stages themselves in the order in which they run."""
-DECIMALS = 4
-"""Scores are stored rounded: batches of other shapes move an int8 encoder's cosine in the fifth."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,7 @@ _SEGMENT = pa.struct(
         ("back", pa.string()),
         ("pivot", pa.string()),
         ("unknown", pa.list_(pa.string())),
+        ("fit", pa.float64()),
     ]
 )
 TRANSLATED = pa.schema(
@@ -160,7 +161,17 @@ class Worker:
         ]
         vectors = self._embed({pair.source for unit in units for pair in unit.pairs})
         anchor = language_of(self.job.anchor)
-        measured = _of_units(units, language.measure(units, self._identifiers, anchor, anchor))
+        places = {
+            "concept": [u.concept for u in units],
+            "weight": [sum(p.weight for p in u.pairs) for u in units],
+        }
+        measured = pl.concat(
+            [
+                pl.DataFrame(places, schema={"concept": pl.Int64, "weight": pl.Float64}),
+                language.measure(units, self._identifiers, anchor, anchor),
+            ],
+            how="horizontal",
+        )
         row = evidence.summarise(measured, language.COLUMNS).select("concept", "language_score")
         scores = dict(zip(row["concept"], row["language_score"], strict=True))
         segments: dict[int, list[dict[str, Any]]] = {}
@@ -199,16 +210,15 @@ class Worker:
         units = _units(concepts, translated.to_pylist())
         said = {text for u in units for p in u.pairs for text in (p.source, p.target, p.back)}
         vectors |= self._embed(said - vectors.keys())
-        target = language_of(task.language)
-        kinds = [
-            language.measure(units, self._identifiers, target, language_of(job.anchor)),
-            similarity.measure(units, vectors),
-            back_translation.measure(units, vectors),
-            structure.measure(units, target),
-        ]
-        measured = _of_units(units, *kinds)
-        pairs = contrast.measure(units, vectors)
-        return _evidence_table(concepts, task.language, measured, pairs).to_arrow()
+        context = Context(
+            self._identifiers,
+            language_of(task.language),
+            language_of(job.anchor),
+            vectors,
+            Neighbours.of(units, vectors),
+        )
+        measured = rows.of_units(units, context)
+        return _evidence_table(concepts, task.language, measured, rows.of_concepts(measured, units, vectors))
 
 
 @dataclass(frozen=True)
@@ -237,6 +247,7 @@ def _translated_row(
                 "back": again,
                 "pivot": made.pivots[-1] if made.pivots else "",
                 "unknown": made.unknown,
+                "fit": None,
             }
         )
     return {
@@ -272,6 +283,7 @@ def _pair(segment: Mapping[str, Any]) -> Pair:
         back=_plain(segment["back"], protected),
         pivot=_plain(segment["pivot"], protected),
         unknown=tuple(segment["unknown"]),
+        fit=segment["fit"],
     )
 
 
@@ -282,61 +294,25 @@ def _plain(text: str, protected: Sequence[str]) -> str:
     return " ".join(text.split())
 
 
-def _of_units(units: Sequence[Unit], *kinds: pl.DataFrame) -> pl.DataFrame:
-    places = {
-        "concept": pl.Series([unit.concept for unit in units], dtype=pl.Int64),
-        "field": pl.Series([unit.field for unit in units], dtype=pl.String),
-        "message": pl.Series([unit.message for unit in units], dtype=pl.Int32),
-        "weight": pl.Series([sum(p.weight for p in unit.pairs) for unit in units], dtype=pl.Float64),
-    }
-    return pl.concat([pl.DataFrame(places), *kinds], how="horizontal")
-
-
 def _evidence_table(
-    concepts: Sequence[Concept], tag: str, units: pl.DataFrame, pairs: pl.DataFrame
-) -> pl.DataFrame:
-    """One row a concept: all evidence, rounded; null for a concept that has no unit."""
+    concepts: Sequence[Concept], tag: str, units: pl.DataFrame, found: pl.DataFrame
+) -> pa.Table:
+    """One row a concept: all evidence; null for a concept that has no unit."""
     declared = evidence.columns()
-    names = [column.name for column in declared if column.aggregate != "row"]
-    rows = pl.DataFrame(
-        {"concept_id": [concept.id for concept in concepts], "language": [tag] * len(concepts)}
-    ).with_row_index("concept")
+    nested = ["label", *(column.name for column in declared if column.aggregate != "row")]
+    ids = pl.DataFrame({"concept_id": [concept.id for concept in concepts]})
     joined = (
-        rows.with_columns(pl.col("concept").cast(pl.Int64))
-        .join(evidence.summarise(units, declared), on="concept", how="left", maintain_order="left")
-        .join(pairs, on="concept", how="left", maintain_order="left")
-        .join(
-            evidence.nest(_rounded_frame(units), ["label", *names]),
-            on="concept",
-            how="left",
-            maintain_order="left",
-        )
+        ids.with_row_index("concept")
+        .with_columns(pl.col("concept").cast(pl.Int64), language=pl.lit(tag))
+        .join(found, on="concept", how="left", maintain_order="left")
+        .join(evidence.nest(rows.rounded(units), nested), on="concept", how="left", maintain_order="left")
     )
-    columns = [column.name for column in declared]
-    return _rounded_frame(joined).select("concept_id", "language", *columns, _issues(), "fields")
-
-
-def _issues() -> pl.Expr:
-    """What a reader should look at in a row, in words."""
-    found = {
-        "spans_lost": pl.col("spans_kept") < 1,
-        "numbers_changed": pl.col("numbers") < 1,
-        "markup_changed": ~pl.col("markup_kept"),
-        "segments_empty": pl.col("empty_segments") > 0,
-        "answers_alike": ~pl.col("answers_differ"),
-        "nothing_to_translate": pl.col("empty_segments").is_null(),
-        "too_short_to_identify": pl.col("language_score").is_null() & pl.col("empty_segments").is_not_null(),
-    }
-    marks = [pl.when(holds).then(pl.lit(name)) for name, holds in found.items()]
-    return pl.concat_list(marks).list.drop_nulls().alias("issues")
-
-
-def _rounded_frame(frame: pl.DataFrame) -> pl.DataFrame:
-    return frame.with_columns(pl.col(pl.Float64).round(DECIMALS))
+    names = [column.name for column in declared]
+    return joined.select("concept_id", "language", *names, rows.issues(), "fields").to_arrow()
 
 
 def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, DECIMALS)
+    return None if value is None else round(value, rows.DECIMALS)
 
 
 def _embedded(encoder: Any) -> pa.DataType:

@@ -61,24 +61,36 @@ class E5Small:
         directory = _converted(_weights_path(), self.engine.digest)
         encoder = ctranslate2.Encoder(str(directory), device="cpu", inter_threads=1, intra_threads=1)
         tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
-        tokenizer.enable_truncation(MAX_TOKENS)
         table = json.loads((directory / "normalisation.json").read_text("utf-8"))
         return encoder, tokenizer, {int(point): text for point, text in table.items()}
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """Mean of the last layer over the tokens, in batches of 32 by length."""
+        """Mean of the last layer over the tokens, in batches of 32 by length.
+
+        A text longer than the model's 512 tokens is encoded in windows of equal length, none of it clipped.
+        """
         encoder, tokenizer, normalisation = self._model
         normal = [(PREFIX + text).translate(normalisation) for text in texts]
-        ids = [encoding.ids for encoding in tokenizer.encode_batch(normal)]
-        order = sorted(range(len(ids)), key=lambda i: (len(ids[i]), ids[i]))
-        vectors = np.empty((len(ids), self.dimension), np.float32)
-        for start in range(0, len(order), BATCH):
-            batch = order[start : start + BATCH]
-            hidden = np.asarray(encoder.forward_batch([ids[i] for i in batch]).last_hidden_state)
-            for row, i in enumerate(batch):
-                mean = hidden[row, : len(ids[i])].mean(0)
-                vectors[i] = mean / np.linalg.norm(mean)
-        return vectors
+        encodings = tokenizer.encode_batch(normal)
+        windows = [(i, ids) for i, encoding in enumerate(encodings) for ids in _windows(encoding.ids)]
+        windows.sort(key=lambda window: (len(window[1]), window[1], window[0]))
+        vectors = np.zeros((len(normal), self.dimension), np.float32)
+        for start in range(0, len(windows), BATCH):
+            batch = windows[start : start + BATCH]
+            hidden = np.asarray(encoder.forward_batch([ids for _, ids in batch]).last_hidden_state)
+            for row, (i, ids) in enumerate(batch):
+                vectors[i] += hidden[row, : len(ids)].sum(0)
+        return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
+
+
+def _windows(ids: list[int]) -> list[list[int]]:
+    """The tokens of a text in as few windows as the model can take, each with the marks of begin and end."""
+    if len(ids) <= MAX_TOKENS:
+        return [ids]
+    begin, inner, end = ids[:1], ids[1:-1], ids[-1:]
+    count = -(-len(inner) // (MAX_TOKENS - 2))
+    cuts = [round(len(inner) * k / count) for k in range(count + 1)]
+    return [[*begin, *inner[a:b], *end] for a, b in pairwise(cuts)]
 
 
 def _weights_path() -> Path:
@@ -90,7 +102,7 @@ def _weights_path() -> Path:
 
 @cache
 def _digest(weights: Path, engine: str) -> str:
-    digest = hashlib.blake2b(f"1 {engine} {version('tokenizers')}".encode(), digest_size=16)
+    digest = hashlib.blake2b(f"2 {engine} {version('tokenizers')}".encode(), digest_size=16)
     with weights.open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)

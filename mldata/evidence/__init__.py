@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import polars as pl
+import regex
 
 from mldata.concepts import FIELDS
 
-VERSION = 1
+VERSION = 2
 """Enters the digest of measured chunks: raise it when any measure changes."""
 
 
@@ -31,11 +32,14 @@ class Pair:
     """The text before the last hop of the route; empty where the route is direct."""
     unknown: tuple[str, ...]
     """Words that no dictionary of the route held."""
+    fit: float | None = None
+    """How sure an aligner is that the two belong together (`alignment.Step.fit`); None where an engine made
+    one from the other. Source or target is empty where a segment stands alone."""
 
     @property
     def weight(self) -> int:
         """What the segment counts in a mean: its length in characters, and never nothing."""
-        return max(1, len(self.source))
+        return max(1, len(self.source or self.target))
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,23 @@ class Unit:
     protected: tuple[str, ...]
     """What the source protects, in order, duplicates included."""
     pairs: tuple[Pair, ...]
+
+
+_UNSPACED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
+
+MIN_WORDS, MIN_LETTERS = 4, 15
+"""Shorter segments ("Yes, sure.") have cosines and lengths of their own."""
+
+
+def is_long(segment: str) -> bool:
+    """Whether a segment is long enough for the worst one of a text to mean something."""
+    spaced = len(segment.split()) >= MIN_WORDS or _UNSPACED.search(segment)
+    return bool(spaced) and letters(segment) >= MIN_LETTERS
+
+
+def letters(text: str) -> int:
+    """Letters of a text; a character of Chinese or Japanese says about as much as three."""
+    return sum(3 if "\u3040" <= c <= "\u9fff" else 1 for c in text if c.isalpha())
 
 
 Aggregate = Literal["min", "max", "mean", "all", "row"]

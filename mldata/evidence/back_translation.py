@@ -32,7 +32,7 @@ def measure(units: Sequence[Unit], vectors: Embedded) -> pl.DataFrame:
     """One row a unit: back_chrf over the unit's segments together, back_similarity."""
     rows: list[tuple[float | None, float | None]] = []
     for unit in units:
-        pairs = [pair for pair in unit.pairs if pair.back]
+        pairs = [pair for pair in unit.pairs if pair.back and pair.source]
         if not pairs:
             rows.append((None, None))
             continue

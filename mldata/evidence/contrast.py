@@ -59,7 +59,7 @@ def _contrast(units: Sequence[Unit], vectors: Embedded) -> tuple[float | None, b
 
 def _mean(units: Sequence[Unit], side: str, vectors: Embedded) -> npt.NDArray[np.float32] | None:
     """Length-weighted mean of the segments' vectors over a field's units."""
-    pairs = [pair for unit in units for pair in unit.pairs if pair.target]
+    pairs = [pair for unit in units for pair in unit.pairs if getattr(pair, side)]
     if not pairs:
         return None
     stacked = np.stack([vectors[getattr(pair, side)] for pair in pairs])

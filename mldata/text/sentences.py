@@ -21,6 +21,18 @@ LIMIT = 600
 _WINDOW = 2_000
 _ASCII_END = re.compile(r"[.!?](?=.*\S)", re.DOTALL)
 
+# An apostrophe or closing quote after a letter; a straight quotation mark.
+_QUOTE = re.compile(r"(?<=[^\W\d_])['’]|\"")
+_BEFORE_OPENING = " \t\n\r\u00a0([{—–-“‘«"
+
+# Chinese and Japanese ends of sentence: sentencex finds none before a digit.
+_FULL_STOP = re.compile(r"[。！？｡]+")
+_OPENING, _CLOSED = "「『（【“", "」』）】”"
+
+# "Im 19. Jahrhundert" is one sentence where a full stop makes an ordinal, whatever begins with a capital.
+_ORDINAL = re.compile(r"(?<!\d)\d{1,2}\.\s*\Z")
+_ORDINAL_LANGUAGES = {"bs", "cs", "da", "de", "eo", "fi", "hr", "hu", "nb", "nn", "sk", "sl", "sr", "tr"}
+
 _CLAUSE = frozenset(",;:—–،؛、，；：")
 
 
@@ -47,7 +59,10 @@ def _ends(run: str, marks: list[Mark], language: str) -> Iterator[int]:
         yield len(run)
         return
     index = 0
+    ordinals = language.split("-")[0].lower() in _ORDINAL_LANGUAGES
     for end in _boundaries(_masked(run, marks), language):
+        if ordinals and _ORDINAL.search(run, max(0, end - 8), end):
+            continue
         while index < len(marks) and marks[index].end <= end:
             index += 1
         cut, after = end, index
@@ -72,11 +87,24 @@ def _boundaries(masked: str, language: str) -> Iterator[int]:
         if start + _WINDOW < len(masked) and len(found) > 1:
             found.pop()
         for sentence in found[:-1]:
+            yield from (start + end for end in _inner_ends(sentence))
             start += len(sentence)
             yield start
+        yield from (start + end for end in _inner_ends(found[-1]))
         start += len(found[-1])
         if len(found) > 1 or len(found[-1]) < _WINDOW:
             yield start
+
+
+def _inner_ends(sentence: str) -> Iterator[int]:
+    """Offsets after full stops of Chinese and Japanese that stand outside brackets, but the last."""
+    depth = cursor = 0
+    for stop in _FULL_STOP.finditer(sentence):
+        for character in sentence[cursor : stop.end()]:
+            depth += (character in _OPENING) - (character in _CLOSED)
+        cursor = stop.end()
+        if depth <= 0 and cursor < len(sentence.rstrip()) and sentence[cursor] not in _CLOSED:
+            yield cursor
 
 
 def _segment(masked: str, language: str) -> list[str]:
@@ -92,17 +120,30 @@ def _segment(masked: str, language: str) -> list[str]:
 
 
 def _masked(run: str, marks: list[Mark]) -> str:
+    """The run as sentencex should see it, of the same length."""
     pieces = []
     cursor = 0
+    quoted = _QUOTE.sub(_as_quote, run)
     for mark in marks:
         length = mark.end - mark.start
-        pieces.append(_spaced(run[cursor : mark.start]))
+        pieces.append(_spaced(quoted[cursor : mark.start]))
         # To sentencex a word is a capitalised word, which may open a sentence; asterisks neither hide the
         # full stop before them nor pair like quotes do.
         pieces.append("*" * length if mark.kind is not Kind.WORD else "X" + "x" * (length - 1))
         cursor = mark.end
-    pieces.append(_spaced(run[cursor:]))
+    pieces.append(_spaced(quoted[cursor:]))
     return "".join(pieces)
+
+
+def _as_quote(match: re.Match[str]) -> str:
+    """An apostrophe as a letter, and a straight quotation mark as one that opens or closes.
+
+    sentencex pairs them by their order, and finds no boundary inside a pair: "the city's route. Nigeria's
+    president" was one sentence, and one odd mark shifts all that follow.
+    """
+    if match[0] in "'’":
+        return "x"
+    return "“" if match.start() == 0 or match.string[match.start() - 1] in _BEFORE_OPENING else "”"
 
 
 def _spaced(text: str) -> str:

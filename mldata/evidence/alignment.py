@@ -1,0 +1,268 @@
+"""Which segments of two texts stand for each other, where no engine made one from the other.
+
+Rows from outside and engines that translate whole blocks give a text, not segments. A path of the best
+total score is searched over both texts' segments in order: one to one, merged (up to three to one), or
+without counterpart. A segment left alone is evidence (`empty_segments`, `added_segments`), so the path is
+never forced: what fits nothing stays alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mldata.encode import Vectors
+from mldata.evidence.similarity import Embedded
+
+VERSION = 1
+"""Enters digests: raise it when the same texts are aligned otherwise."""
+
+STEPS = ((1, 1), (1, 2), (2, 1), (2, 2), (1, 3), (3, 1), (1, 0), (0, 1))
+"""Source and target segments of one step; the last is a target segment alone."""
+_ALONE = len(STEPS) - 1
+LENGTH_WEIGHT, MERGE_COST, BONUS = 0.2, 0.1, 0.1
+"""Weights of a step's score, see `align`. Chosen on eight-sentence texts in six languages (NTREX and
+FLORES-200, human and Google's): of right texts 99.8 % (Google) and 94 % (human) keep every segment in a
+step; of texts with one sentence dropped 3 %, added 6 %, replaced 0.3 %. Without the length term a dropped
+sentence hides in a merge; without the local scaling a replaced one passes (12 %)."""
+NEIGHBOURS = 4
+NOTHING_FITS = -1.0
+"""The fit of a segment whose text has no other side: worse than any segment that was compared."""
+BAND, MAX_BAND = 24, 256
+"""Segments by which a path may leave the diagonal: an eighth of the texts', within these."""
+MIN_POOL = 20
+"""Fewer segments don't tell a language's centre, fewer texts not its length ratio."""
+
+
+class Step(NamedTuple):
+    """Segments `source_start:source_end` and `target_start:target_end` stand for each other."""
+
+    source_start: int
+    source_end: int
+    target_start: int
+    target_end: int
+    fit: float
+    """What the best path loses if it must leave the step's least certain segment alone; negative where it
+    does leave one alone, and would lose as much if it had to place it. In the units of `align`'s score."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """What is usual among texts of one pair of languages: where vectors lie, and how lengths relate.
+
+    Encoders crowd all sentences of a language into a cone (unrelated ones have a cosine of 0.77 in e5,
+    which grows to 0.87 when two are averaged). Distance from the cone's centre is what tells them apart,
+    and stays what it is in a merge.
+    """
+
+    source_centre: npt.NDArray[np.float32]
+    target_centre: npt.NDArray[np.float32]
+    ratio: float
+    """Median length of a target text by its source's, in characters."""
+    sources: Vectors
+    targets: Vectors
+    """The segments of each side, of unit norm about their centre."""
+
+    @classmethod
+    def of(cls, texts: Sequence[tuple[Sequence[str], Sequence[str]]], vectors: Embedded) -> Pool:
+        """Over texts in segments, source and target side; mostly right ones."""
+        sides = [sorted({segment for text in texts for segment in text[side]}) for side in (0, 1)]
+        if min(map(len, sides)) < MIN_POOL:
+            centres = [_mean(sides[0] + sides[1], vectors)] * 2
+        else:
+            centres = [_mean(side, vectors) for side in sides]
+        ratios = [_length(target) / _length(source) for source, target in texts if source and target]
+        ratio = float(np.median(ratios)) if len(ratios) >= MIN_POOL else _overall(texts)
+        clouds = [_centred(side, centre, vectors) for side, centre in zip(sides, centres, strict=True)]
+        return cls(centres[0], centres[1], ratio, clouds[0], clouds[1])
+
+
+def align_text(source: Sequence[str], target: Sequence[str], vectors: Embedded, pool: Pool) -> list[Step]:
+    """The best path through one text in segments, with `pool` saying what is usual; see `align`."""
+    if not source or not target:
+        left = [Step(i, i + 1, 0, 0, NOTHING_FITS) for i in range(len(source))]
+        return left + [Step(0, 0, j, j + 1, NOTHING_FITS) for j in range(len(target))]
+    return align(
+        _centred(source, pool.source_centre, vectors),
+        _centred(target, pool.target_centre, vectors),
+        list(map(len, source)),
+        list(map(len, target)),
+        pool=pool,
+    )
+
+
+def align(
+    source: Vectors,
+    target: Vectors,
+    source_lengths: Sequence[int],
+    target_lengths: Sequence[int],
+    *,
+    pool: Pool,
+) -> list[Step]:
+    """The best path through two texts, in order; every segment is in one step.
+
+    `source` and `target` are float32[n, d] and float32[m, d] of unit norm about their languages' centres,
+    the lengths are in characters. A step of vectors x and y (means weighted by length where it merges
+    segments) scores, times half its segments,
+
+        cos(x, y) - (near(x) + near(y)) / 2 + 0.1 - 0.2 |ln(length ratio / usual ratio)| - 0.1 merges
+
+    where near is the mean cosine with the four nearest segments of the pool's other side (the cross-domain
+    similarity local scaling of Conneau et al. 2018); a segment alone scores nothing. Dynamic programming
+    over segments after Gale & Church (1993) and vecalign (Thompson & Koehn 2019), forwards and backwards,
+    so that each segment's best path with and without a counterpart is known. Time and memory grow with the
+    longer text alone, not with the product.
+    """
+    forward = _Search(source, target, source_lengths, target_lengths, pool)
+    backward = _Search(source[::-1], target[::-1], source_lengths[::-1], target_lengths[::-1], pool)
+    backward.run()
+    matched = forward.run(backward)
+    alone = forward.alone(backward)
+    fits = [with_one - without for with_one, without in zip(matched, alone, strict=True)]
+    return [
+        Step(*ends, float(min([*fits[0][ends[0] : ends[1]], *fits[1][ends[2] : ends[3]]])))
+        for ends in forward.path()
+    ]
+
+
+Scores = npt.NDArray[np.float32]
+
+
+class _Search:
+    """One direction of the dynamic programme: the best score of every pair of prefixes within the band."""
+
+    def __init__(
+        self,
+        source: Vectors,
+        target: Vectors,
+        source_lengths: Sequence[int],
+        target_lengths: Sequence[int],
+        pool: Pool,
+    ) -> None:
+        self.n, self.m, self.ratio = len(source), len(target), pool.ratio
+        self.width = max(BAND, min(MAX_BAND, (self.n + self.m) // 8)) + abs(self.n - self.m)
+        self.sources = [_merged(source, source_lengths, size, pool.targets) for size in (1, 2, 3)]
+        self.targets = [_merged(target, target_lengths, size, pool.sources) for size in (1, 2, 3)]
+        self.rows: list[Scores] = []
+        self.taken: list[npt.NDArray[np.int8]] = []
+
+    def band(self, i: int) -> tuple[int, int]:
+        """First and last-but-one target position looked at after `i` source segments."""
+        middle = round(i * self.m / self.n) if self.n else 0
+        return max(0, middle - self.width), min(self.m, middle + self.width) + 1
+
+    def row(self, i: int, start: int, end: int) -> Scores:
+        """Best scores at source position `i` and target positions `start` to `end`; -inf off the band."""
+        low, high = self.band(i)
+        found = np.full(end - start, -np.inf, np.float32)
+        a, b = max(low, start), min(high, end)
+        if a < b:
+            found[a - start : b - start] = self.rows[i][a - low : b - low]
+        return found
+
+    def run(self, backward: _Search | None = None) -> tuple[Scores, Scores]:
+        """Fill in all rows; with the other direction, the best path on which each segment is in a step."""
+        matched = np.full(self.n, -np.inf, np.float32), np.full(self.m, -np.inf, np.float32)
+        for i in range(self.n + 1):
+            low, high = self.band(i)
+            row, came = np.full(high - low, -np.inf, np.float32), np.full(high - low, _ALONE, np.int8)
+            if i == 0:
+                row[0] = 0.0
+            for number, (ds, dt) in enumerate(STEPS[:_ALONE]):
+                start = max(low, dt)
+                if i < ds or start >= high:
+                    continue
+                reached = self._reached(i, ds, dt, start, high)
+                if backward and dt:
+                    through = reached + backward.row(self.n - i, self.m - high + 1, self.m - start + 1)[::-1]
+                    matched[0][i - ds : i] = np.maximum(matched[0][i - ds : i], through.max())
+                    for back in range(1, dt + 1):
+                        part = matched[1][start - back : high - back]
+                        np.maximum(part, through, out=part)
+                better = reached > row[start - low :]
+                row[start - low :][better] = reached[better]
+                came[start - low :][better] = number
+            best = np.maximum.accumulate(row)  # a target segment alone scores 0
+            came[best > row] = _ALONE
+            self.rows.append(best)
+            self.taken.append(came)
+        return matched
+
+    def _reached(self, i: int, ds: int, dt: int, start: int, high: int) -> Scores:
+        """Scores at (i, start..high) of paths whose last step takes `ds` and `dt` segments."""
+        before = self.row(i - ds, start - dt, high - dt)
+        if not dt:
+            return before
+        targets = self.targets[dt - 1]
+        vectors, lengths = targets.vectors[start - dt : high - dt], targets.lengths[start - dt : high - dt]
+        source = self.sources[ds - 1]
+        deviation = np.abs(np.log(lengths / (source.lengths[i - ds] * self.ratio)))
+        near = (targets.near[start - dt : high - dt] + source.near[i - ds]) / 2
+        cost = LENGTH_WEIGHT * deviation + MERGE_COST * (ds + dt - 2)
+        score = vectors @ source.vectors[i - ds] - near + BONUS - cost
+        return np.asarray(before + score * ((ds + dt) / 2), np.float32)
+
+    def alone(self, backward: _Search) -> tuple[Scores, Scores]:
+        """The best path on which each segment has no counterpart."""
+        n, m = self.n, self.m
+        sources, targets = np.full(n, -np.inf, np.float32), np.full(m, -np.inf, np.float32)
+        for i in range(n + 1):
+            here = self.row(i, 0, m + 1)
+            if i < n:
+                sources[i] = (here + backward.row(n - i - 1, 0, m + 1)[::-1]).max()
+            np.maximum(targets, here[:m] + backward.row(n - i, 0, m + 1)[::-1][1:], out=targets)
+        return sources, targets
+
+    def path(self) -> list[tuple[int, int, int, int]]:
+        """The steps of the best path, in order."""
+        n, m, steps = self.n, self.m, []
+        while n or m:
+            ds, dt = STEPS[self.taken[n][m - self.band(n)[0]]]
+            steps.append((n - ds, n, m - dt, m))
+            n, m = n - ds, m - dt
+        return steps[::-1]
+
+
+class _Merged(NamedTuple):
+    """Every run of k neighbouring segments."""
+
+    vectors: Vectors
+    lengths: Scores
+    near: Scores
+    """Mean cosine with the nearest segments of the pool's other side."""
+
+
+def _merged(vectors: Vectors, lengths: Sequence[int], size: int, others: Vectors) -> _Merged:
+    weights = np.maximum(np.asarray(lengths, np.float32), 1)
+    count = max(0, len(vectors) - size + 1)
+    weighted = vectors * weights[:, None]
+    total = _unit(np.sum([weighted[k : k + count] for k in range(size)], axis=0))
+    length = np.sum([weights[k : k + count] for k in range(size)], axis=0)
+    cosines = total @ others.T
+    nearest = min(NEIGHBOURS, cosines.shape[1])
+    near = np.partition(cosines, -nearest, axis=1)[:, -nearest:].mean(axis=1)
+    return _Merged(total, length, np.asarray(near, np.float32))
+
+
+def _centred(texts: Sequence[str], centre: npt.NDArray[np.float32], vectors: Embedded) -> Vectors:
+    return _unit(np.stack([vectors[text] for text in texts]) - centre)
+
+
+def _unit(vectors: Vectors) -> Vectors:
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9), np.float32)
+
+
+def _mean(texts: Sequence[str], vectors: Embedded) -> npt.NDArray[np.float32]:
+    return np.asarray(np.mean([vectors[text] for text in texts], axis=0), np.float32)
+
+
+def _length(segments: Sequence[str]) -> int:
+    return max(1, sum(map(len, segments)))
+
+
+def _overall(texts: Sequence[tuple[Sequence[str], Sequence[str]]]) -> float:
+    return sum(_length(target) for _, target in texts) / sum(_length(source) for source, _ in texts)
