@@ -20,7 +20,8 @@ from mldata import evidence
 from mldata.chunks import chunk_table
 from mldata.concepts import Concept, from_table
 from mldata.encode import open_encoder
-from mldata.evidence import Pair, Unit, language, rows
+from mldata.evidence import Pair, Unit, language, rows, wrong_items
+from mldata.evidence.alignment import Pool
 from mldata.evidence.rows import Context
 from mldata.evidence.similarity import Neighbours
 from mldata.identify import open_identifier
@@ -59,11 +60,19 @@ class Job:
     """Target -> the way there and back."""
     digests: Mapping[tuple[Stage, str], str]
     """(stage, language) -> digest of all that decides what the stage makes of a chunk."""
+    sampled: frozenset[str] = frozenset()
+    """Chunks of which wrong items are made too, when they are measured."""
 
     def path(self, task: Task) -> Path:
         """The file a task makes."""
         digest = self.digests[task.stage, task.language]
         return Store(self.work).path(FOLDERS[task.stage], digest, task.language, task.chunk)
+
+    def damage_path(self, task: Task) -> Path:
+        """The file of wrong items that a measuring task makes of a sampled chunk."""
+        return Store(self.work).path(
+            "damage", self.digests["measure", task.language], task.language, task.chunk
+        )
 
 
 _SEGMENT = pa.struct(
@@ -106,7 +115,9 @@ class Worker:
         elif task.stage == "measure_source":
             table = self._measure_source(task)
         else:
-            table = self._measure(task)
+            table, wrong = self._measure(task)
+            if wrong is not None:
+                write_table(wrong, self.job.damage_path(task))
         write_table(table, self.job.path(task))
 
     def close(self) -> None:
@@ -197,7 +208,7 @@ class Worker:
         ordered = sorted(texts)
         return dict(zip(ordered, self._encoder.encode(ordered), strict=True))
 
-    def _measure(self, task: Task) -> pa.Table:
+    def _measure(self, task: Task) -> tuple[pa.Table, pa.Table | None]:
         job = self.job
         concepts = self._concepts(task.chunk)
         translated = read_table(job.path(Task("translate", task.language, task.chunk)))
@@ -218,7 +229,31 @@ class Worker:
             Neighbours.of(units, vectors),
         )
         measured = rows.of_units(units, context)
-        return _evidence_table(concepts, task.language, measured, rows.of_concepts(measured, units, vectors))
+        found = rows.of_concepts(measured, units, vectors)
+        wrong = self._wrong(task, concepts, units, measured, context) if task.chunk in job.sampled else None
+        return _evidence_table(concepts, task.language, measured, found), wrong
+
+    def _wrong(
+        self,
+        task: Task,
+        concepts: Sequence[Concept],
+        units: Sequence[Unit],
+        measured: pl.DataFrame,
+        context: Context,
+    ) -> pa.Table:
+        """Evidence of wrong items made of the chunk's rows: concept_id, language, kind, field, evidence."""
+        outside = any(pair.fit is not None for unit in units for pair in unit.pairs)
+        realign = (
+            (self.job.anchor, Pool.of([_sides(unit) for unit in units], context.vectors)) if outside else None
+        )
+        items = wrong_items.make(units, [concept.id for concept in concepts])
+        found = wrong_items.measure(items, measured, context, self._embed, realign)
+        ids = pl.Series([concept.id for concept in concepts], dtype=pl.String)
+        return found.select(
+            ids.gather(found["concept"]).alias("concept_id"),
+            pl.lit(task.language).alias("language"),
+            *found.columns[1:],
+        ).to_arrow()
 
 
 @dataclass(frozen=True)
@@ -285,6 +320,10 @@ def _pair(segment: Mapping[str, Any]) -> Pair:
         unknown=tuple(segment["unknown"]),
         fit=segment["fit"],
     )
+
+
+def _sides(unit: Unit) -> tuple[list[str], list[str]]:
+    return [p.source for p in unit.pairs if p.source], [p.target for p in unit.pairs if p.target]
 
 
 def _plain(text: str, protected: Sequence[str]) -> str:

@@ -8,15 +8,17 @@ never forced: what fits nothing stays alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from mldata.encode import Vectors
+from mldata.evidence import Pair, Unit
 from mldata.evidence.similarity import Embedded
+from mldata.text import split
 
 VERSION = 1
 """Enters digests: raise it when the same texts are aligned otherwise."""
@@ -79,6 +81,39 @@ class Pool:
         ratio = float(np.median(ratios)) if len(ratios) >= MIN_POOL else _overall(texts)
         clouds = [_centred(side, centre, vectors) for side, centre in zip(sides, centres, strict=True)]
         return cls(centres[0], centres[1], ratio, clouds[0], clouds[1])
+
+
+def align_units(
+    units: Sequence[Unit],
+    anchor: str,
+    target: str,
+    embed: Callable[[set[str]], Embedded],
+    pool: Pool | None = None,
+) -> list[Unit]:
+    """The units with pairs found anew: both texts are split by their languages' rules and aligned.
+
+    `embed` gives the vectors of all segments asked for. Without `pool`, the units themselves tell what is
+    usual.
+    """
+    texts = [(_segments(unit.source, anchor), _segments(unit.target, target)) for unit in units]
+    vectors = embed({segment for text in texts for side in text for segment in side})
+    if pool is None and any(source or target for source, target in texts):
+        pool = Pool.of(texts, vectors)
+    made = []
+    for unit, (source, other) in zip(units, texts, strict=True):
+        steps = align_text(source, other, vectors, pool) if pool else []
+        made.append(replace(unit, pairs=tuple(_pair(source, other, step) for step in steps)))
+    return made
+
+
+def _pair(source: Sequence[str], target: Sequence[str], step: Step) -> Pair:
+    said = " ".join(source[step.source_start : step.source_end])
+    translated = " ".join(target[step.target_start : step.target_end])
+    return Pair(said, translated, "", "", (), step.fit)
+
+
+def _segments(text: str, language: str) -> list[str]:
+    return [plain for segment in split(text, language).segments if (plain := segment.plain)]
 
 
 def align_text(source: Sequence[str], target: Sequence[str], vectors: Embedded, pool: Pool) -> list[Step]:
