@@ -39,6 +39,20 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
+def line_rows(file: IO[bytes], name: str) -> Iterator[Row]:
+    """Lines of text; empty ones are passed over."""
+    for number, line in enumerate(file, 1):
+        line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+        try:
+            text = line.decode("utf-8").strip()
+        except UnicodeDecodeError as error:
+            problem = f"the line is not UTF-8 at byte {error.start + 1}"
+            yield Row(name, "line", number, None, problem=problem)
+            continue
+        if text:
+            yield Row(name, "line", number, text)
+
+
 def json_rows(file: IO[bytes], maybe_array: bool, name: str) -> Iterator[Row]:
     """JSON Lines; in a .json file also one array, which is read whole."""
     for number, line in enumerate(file, 1):
