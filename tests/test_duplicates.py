@@ -15,7 +15,6 @@ from mldata.errors import InputError
 from mldata.sources import open_source
 from mldata.splits import is_test
 from mldata.store import Store
-
 from tests.conftest import bytes_of, run_mldata, write_jsonl
 
 RECIPE = """
@@ -27,8 +26,8 @@ encoder = "e5-small"
 """
 NEIGHBOUR = {
     "prompt": "My neighbour plays loud music every night. What should I do?",
-    "chosen": "First talk to him in a friendly way. If nothing changes, write him a letter and call the owner "
-    "of the house.",
+    "chosen": "First talk to him in a friendly way. If nothing changes, write him a letter and call the "
+    "owner of the house.",
     "rejected": "Buy bigger loudspeakers and play your own music in the morning.",
 }
 ONE_WORD = NEIGHBOUR | {"chosen": NEIGHBOUR["chosen"].replace("letter", "note")}
@@ -39,8 +38,8 @@ RETYPED = {
 }
 PARAPHRASE = {
     "prompt": "The man next door listens to loud songs at night. How can I stop that?",
-    "chosen": "Speak with him kindly before anything else. Should that not help, send a letter and inform the "
-    "landlord.",
+    "chosen": "Speak with him kindly before anything else. Should that not help, send a letter and inform "
+    "the landlord.",
     "rejected": "Get yourself louder speakers and wake him up early with your favourite band.",
 }
 OTHER_BAD = NEIGHBOUR | {
