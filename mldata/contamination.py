@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mldata.concepts import FIELDS
 from mldata.errors import InputError
-from mldata.ngrams import Numbers, Unit, numbers, runs, said, units
+from mldata.ngrams import BORDER, Numbers, Unit, numbers, runs, said, units
 from mldata.sources import open_rows
 from mldata.sources.containers import Row
 
@@ -82,21 +83,33 @@ class EvaluationTexts:
     prompts: dict[bytes, int]
     """Whole texts shorter than a run -> the text."""
 
-    def leak(self, prompt: Any, chosen: Any, rejected: Any) -> Leak | None:
-        """The evaluation text that a concept leaks most of, if it leaks any; of two alike the earlier."""
-        fields = [numbers(units(said(text), self.unit)) for text in (prompt, chosen, rejected)]
-        found = np.unique(np.concatenate([runs(field, self.run) for field in fields]))
-        low = np.searchsorted(self.keys, found, "left")
-        high = np.searchsorted(self.keys, found, "right")
-        best = self._most_covered(low[high > low], high[high > low])
-        if best is None and len(asked := numbers(units(_asked(prompt), self.unit))) < self.run:
-            text = self.prompts.get(asked.tobytes())
-            best = None if text is None else Leak(self.places[text], 1.0)
-        return best
+    def leaks(self, concepts: Sequence[tuple[Any, Any, Any]]) -> list[Leak | None]:
+        """For each concept (prompt, chosen, rejected) the evaluation text it leaks most of, the earlier of
+        two alike, if it leaks any."""
+        fields = [numbers(units(said(field), self.unit)) for concept in concepts for field in concept]
+        # All fields in one run of numbers, a mark between them that no text holds: a run across it is none.
+        whole = np.concatenate([part for field in fields for part in (field, BORDER)])
+        sizes = np.array([len(field) + 1 for field in fields]).reshape(-1, len(FIELDS)).sum(1)
+        made = runs(whole, self.run)
+        places = np.searchsorted(self.keys, made)
+        places[places == len(self.keys)] = 0
+        hits = np.flatnonzero(self.keys[places] == made) if len(self.keys) else np.zeros(0, np.int64)
+        owners = np.searchsorted(np.cumsum(sizes), hits, "right")
+        found: list[Leak | None] = [None] * len(concepts)
+        for owner in np.unique(owners).tolist():
+            found[owner] = self._most_covered(np.unique(made[hits[owners == owner]]))
+        for place, (prompt, _, _) in enumerate(concepts):
+            if found[place] is None and self.prompts:
+                is_text = isinstance(prompt, str)
+                asked = fields[place * len(FIELDS)] if is_text else numbers(units(_asked(prompt), self.unit))
+                text = self.prompts.get(asked.tobytes()) if len(asked) < self.run else None
+                found[place] = None if text is None else Leak(self.places[text], 1.0)
+        return found
 
-    def _most_covered(self, low: npt.NDArray[np.int64], high: npt.NDArray[np.int64]) -> Leak | None:
-        if not len(low):
-            return None
+    def _most_covered(self, shared: Numbers) -> Leak | None:
+        """The text most covered by runs that are all in `keys`; None if none is covered enough."""
+        low = np.searchsorted(self.keys, shared, "left")
+        high = np.searchsorted(self.keys, shared, "right")
         at = np.concatenate([np.arange(a, b) for a, b in zip(low, high, strict=True)])
         texts, counts = np.unique(self.texts[at], return_counts=True)
         best: Leak | None = None
@@ -159,10 +172,8 @@ def read_evaluations(given: Sequence[str], unit: Unit, words: int, overlap: floa
     )
 
 
-def _asked(prompt: Any) -> str:
-    """What the user asks: a prompt without its system text."""
-    if isinstance(prompt, str):
-        return prompt
+def _asked(prompt: Sequence[dict[str, Any]]) -> str:
+    """What the user asks: a conversation without its system text and answers."""
     return said([message for message in prompt if message["role"] == "user"])
 
 

@@ -13,6 +13,7 @@ out, and needs about 50 bytes of memory a concept, never its text. The groups ar
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -88,7 +89,9 @@ def find(store: Store, index: SourceIndex, anchor: str, threshold: float) -> Nea
     if not size:
         return NearDuplicates(np.zeros(0, np.int32), {}, prompts)
     with tempfile.TemporaryFile(dir=store.root) as scratch:
-        bands = np.memmap(scratch, np.uint32, "w+", 0, (BANDS, size))
+        # Reserved first: on a full disk, writing to a mapped file would end the process.
+        os.posix_fallocate(scratch.fileno(), 0, size * (4 * BANDS + _WIDTH))
+        bands = np.memmap(scratch, np.uint32, "r+", 0, (BANDS, size))
         signatures = np.memmap(scratch, np.uint8, "r+", bands.nbytes, (size, _WIDTH))
         start = 0
         for file in files:

@@ -86,4 +86,6 @@ def bordered_runs(of_units: Numbers, n: int) -> Numbers:
     return runs(padded, min(n, len(padded)))
 
 
+BORDER = np.array([number("\0border")], np.uint64)
+"""Stands in no text: put between two, it keeps runs from crossing."""
 _START, _END = (np.array([number(f"\0{end}")], np.uint64) for end in ("start", "end"))

@@ -113,8 +113,7 @@ class Screening:
         else:
             numbers = np.array([split_number(prompt) for prompt in columns[1]], np.uint64)
         if self.evaluations is not None:
-            for place, (concept, *texts) in enumerate(zip(*columns, strict=True)):
-                self._note_leak(concept, texts, reasons[place])
+            self._note_leaks(columns[0], list(zip(*columns[1:], strict=True)), reasons)
         self._start = rows.stop
         return reasons, is_test(numbers, self.policy.test_share)
 
@@ -133,16 +132,20 @@ class Screening:
                 if position in shown:
                     self._prompts[position] = " ".join(said(prompts[place]).split())[:_EXCERPT]
 
-    def _note_leak(self, concept: str, texts: list[Any], reasons: list[str]) -> None:
+    def _note_leaks(
+        self, ids: list[str], texts: list[tuple[Any, Any, Any]], reasons: list[list[str]]
+    ) -> None:
         assert self.evaluations is not None
-        leak = self.evaluations.leak(*texts)
-        if leak is None:
-            return
-        place = leak.place
-        given = self.evaluations.evaluations[place.evaluation].given
-        self._leaks.append((concept, given, place.file, place.unit, place.row, place.column, leak.overlap))
-        self._leaking[place.evaluation] += 1
-        reasons.append("contaminated")
+        for place, leak in enumerate(self.evaluations.leaks(texts)):
+            if leak is None:
+                continue
+            where = leak.place
+            given = self.evaluations.evaluations[where.evaluation].given
+            self._leaks.append(
+                (ids[place], given, where.file, where.unit, where.row, where.column, leak.overlap)
+            )
+            self._leaking[where.evaluation] += 1
+            reasons[place].append("contaminated")
 
     def write(self, folder: Path) -> list[FileFacts]:
         """Write the records of what was looked for."""

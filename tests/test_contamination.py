@@ -197,8 +197,14 @@ def test_a_language_without_spaces_is_compared_by_its_characters(tmp_path):
     (tmp_path / "exam.txt").write_text(asked, "utf-8")
     texts = read_evaluations([str(tmp_path / "exam.txt")], "characters", 8, 0.5)
     assert texts.run == 16
-    assert texts.leak(f"次の問題を解いてください。{asked}", "千円です。", "わかりません。").overlap == 1
-    assert texts.leak("太郎さんは毎朝パンを焼きます。なぜですか。", "好きだからです。", "いいえ。") is None
+    leaking, honest = texts.leaks(
+        [
+            (f"次の問題を解いてください。{asked}", "千円です。", "わかりません。"),
+            ("太郎さんは毎朝パンを焼きます。なぜですか。", "好きだからです。", "いいえ。"),
+        ]
+    )
+    assert leaking.overlap == 1
+    assert honest is None
 
 
 @pytest.mark.parametrize(
@@ -235,6 +241,8 @@ def test_a_bad_exam_is_told_before_anything_is_translated(build, tmp_path):
     done = run_mldata(*command, "--decontaminate", "exam.jsonl:question", cwd=tmp_path)
     assert "leaks: 2 concepts dropped (exam.jsonl:question 2)" in done.out, done.err
     assert run_mldata("verify", "set", cwd=tmp_path).code == 0
+    done = run_mldata("select", "set", cwd=tmp_path)
+    assert "before, and now isn't: add --decontaminate exam.jsonl:question" in done.out
 
 
 @given(st.text(), st.integers(1, 9), st.sampled_from(["words", "characters"]))

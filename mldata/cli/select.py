@@ -36,7 +36,9 @@ def select(
     """
     from mldata import library
     from mldata.cli import screen
+    from mldata.shards import read_manifest
 
+    before = read_manifest(path).contamination
     manifest = library.select(
         path,
         out=out,
@@ -50,3 +52,10 @@ def select(
         work=work,
     )
     screen.summary(manifest, out or path)
+    if before and not manifest.contamination:
+        names = " ".join(f"--decontaminate {of.given}" for of in before.evaluations)
+        screen.console.print(
+            f"The set was compared with evaluation texts before, and now isn't: add {names}",
+            soft_wrap=True,
+            markup=False,
+        )
