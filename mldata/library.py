@@ -109,9 +109,8 @@ def finish(
     policy_made = _policy(
         recipe.select, policy, quorum, near_duplicates=near_duplicates, decontaminate=decontaminate
     )
-    screening.read_evaluations(
-        policy_made, made.anchor
-    )  # a file that can't be used is told before hours of work
+    # A file that can't be used is told before hours of work.
+    screening.read_evaluations(policy_made, made.anchor)
     with Peak() as peak:
         pipeline.run(made, workers=workers or os.cpu_count() or 1, done=done)
         facts = {

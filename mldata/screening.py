@@ -36,9 +36,9 @@ from mldata.splits import is_test, split_number
 from mldata.store import Store, write_table
 
 SET_ASIDE = {
-    "near_duplicate": "says the same as an earlier concept but for a word here and there: "
-    "dropped/near_duplicates.arrow",
-    "contaminated": "shares its wording with an evaluation text: dropped/contaminated.arrow",
+    "near_duplicate": "says the same as an earlier concept but for a word here and there "
+    "(dropped/near_duplicates.arrow)",
+    "contaminated": "shares its wording with an evaluation text (dropped/contaminated.arrow)",
 }
 """Reasons of whole concepts that the source alone gives."""
 SHOWN = 5
@@ -59,7 +59,8 @@ _LEAKS = pa.schema(
 def when(policy: Policy) -> dict[str, str]:
     """Reason -> what must be asked for that it drops a concept, as a table of rules says it."""
     return {
-        "near_duplicate": f"near_duplicates {policy.near_duplicates} (drop)",
+        "near_duplicate": f"near_duplicates = {policy.near_duplicates}"
+        + ("" if policy.near_duplicates == "drop" else " (drop would)"),
         "contaminated": "--decontaminate",
     }
 
@@ -104,20 +105,22 @@ class Screening:
 
     def chunk(self, source: pa.Table) -> tuple[list[list[str]], npt.NDArray[np.bool_]]:
         """The next chunk's concepts: reasons to set each aside, [] for most, and which are test rows."""
-        columns = [source[name].to_pylist() for name in ("concept_id", "prompt", "chosen", "rejected")]
-        reasons: list[list[str]] = [[] for _ in columns[0]]
+        ids, prompts = source["concept_id"].to_pylist(), source["prompt"].to_pylist()
+        reasons: list[list[str]] = [[] for _ in ids]
         rows = slice(self._start, self._start + len(source))
         if self.near is not None:
-            self._note_repeats(columns[0], columns[1], reasons)
+            self._note_repeats(ids, prompts, reasons)
             numbers = self.near.split[rows]
         else:
-            numbers = np.array([split_number(prompt) for prompt in columns[1]], np.uint64)
+            numbers = np.array([split_number(prompt) for prompt in prompts], np.uint64)
         if self.evaluations is not None:
-            self._note_leaks(columns[0], list(zip(*columns[1:], strict=True)), reasons)
+            answers = source["chosen"].to_pylist(), source["rejected"].to_pylist()
+            self._note_leaks(ids, list(zip(prompts, *answers, strict=True)), reasons)
         self._start = rows.stop
         return reasons, is_test(numbers, self.policy.test_share)
 
     def _note_repeats(self, ids: list[str], prompts: list[Any], reasons: list[list[str]]) -> None:
+        # Who is first is the source's matter, not the evidence's: a first that fails takes its group along.
         near = self.near
         assert near is not None
         shown = {first for first, _ in near.sizes[:SHOWN]}

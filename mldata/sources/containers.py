@@ -1,4 +1,4 @@
-"""What is inside a data file, row by row: JSON Lines, JSON, CSV, TSV, Parquet, Arrow.
+"""What is inside a data file, row by row: JSON Lines, JSON, CSV, TSV, Parquet, Arrow, lines.
 
 Memory stays that of one row (text) or one record batch (Parquet, Arrow), except for a JSON array, which is
 read whole. A row that can't be parsed is given with its problem and the reading goes on.
