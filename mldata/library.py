@@ -13,7 +13,7 @@ from typing import Any, Literal
 import polars as pl
 from pydantic import ValidationError
 
-from mldata import pipeline, selection, shards
+from mldata import pipeline, screening, selection, shards
 from mldata.errors import InputError
 from mldata.memory import Peak
 from mldata.pipeline import Plan
@@ -26,6 +26,7 @@ from mldata.tasks import Task
 __all__ = ["build", "finish", "open_set", "plan", "select", "verify"]
 
 Groups = Literal["partial", "quorum", "complete"]
+Repeats = Literal["report", "drop", "off"]
 
 
 def plan(
@@ -66,12 +67,27 @@ def build(
     rules: Sequence[str] = (),
     policy: Groups | None = None,
     quorum: int | None = None,
+    near_duplicates: Repeats | None = None,
+    decontaminate: Sequence[str] | None = None,
     done: Callable[[Task], None] = lambda task: None,
     **options: Any,
 ) -> Manifest:
-    """Make the set `out`: plan, run what is missing, select. `options` are those of `plan`."""
+    """Make the set `out`: plan, run what is missing, select. `options` are those of `plan`.
+
+    `decontaminate` names evaluation texts, "FILE" or "FILE:column", and replaces the recipe's.
+    """
     made = plan(source, targets=targets, out=out, **options)
-    return finish(made, out, workers=workers, rules=rules, policy=policy, quorum=quorum, done=done)
+    return finish(
+        made,
+        out,
+        workers=workers,
+        rules=rules,
+        policy=policy,
+        quorum=quorum,
+        near_duplicates=near_duplicates,
+        decontaminate=decontaminate,
+        done=done,
+    )
 
 
 def finish(
@@ -82,13 +98,19 @@ def finish(
     rules: Sequence[str] = (),
     policy: Groups | None = None,
     quorum: int | None = None,
+    near_duplicates: Repeats | None = None,
+    decontaminate: Sequence[str] | None = None,
     done: Callable[[Task], None] = lambda task: None,
 ) -> Manifest:
     """Run what a plan misses, then select."""
     started = time.monotonic()
     recipe = made.recipe
     changed = selection.change_rules(recipe.rules, rules)
-    policy_made = _policy(recipe.select, policy, quorum, None)
+    policy_made = _policy(
+        recipe.select, policy, quorum, near_duplicates=near_duplicates, decontaminate=decontaminate
+    )
+    # A file that can't be used is told before hours of work.
+    screening.read_evaluations(policy_made, made.anchor)
     with Peak() as peak:
         pipeline.run(made, workers=workers or os.cpu_count() or 1, done=done)
         facts = {
@@ -118,6 +140,8 @@ def select(
     policy: Groups | None = None,
     quorum: int | None = None,
     test_share: float | None = None,
+    near_duplicates: Repeats | None = None,
+    decontaminate: Sequence[str] | None = None,
     work: str | Path | None = None,
 ) -> Manifest:
     """Choose again from the store of the set `path`, and write it (or `out`). No engine is opened.
@@ -126,7 +150,14 @@ def select(
     """
     path = Path(path)
     measured = Measured.of_set(path, Path(work) if work else None)
-    policy_made = _policy(measured.recipe.select, policy, quorum, test_share)
+    policy_made = _policy(
+        measured.recipe.select,
+        policy,
+        quorum,
+        test_share=test_share,
+        near_duplicates=near_duplicates,
+        decontaminate=decontaminate,
+    )
     if out is not None and Path(out).resolve() != path.resolve():
         place, index = Path(out).resolve(), measured.index
         shards.check_place(place, index.uri, index.name, [measured.store.root], overwrite=False)
@@ -140,9 +171,9 @@ def select(
     )
 
 
-def _policy(recipe: Policy, groups: Groups | None, quorum: int | None, test_share: float | None) -> Policy:
+def _policy(recipe: Policy, groups: Groups | None, quorum: int | None, **more: Any) -> Policy:
     """The recipe's policy with what was asked for; `quorum` alone means the policy of that name."""
-    changes = {"groups": groups or ("quorum" if quorum else None), "quorum": quorum, "test_share": test_share}
+    changes = {"groups": groups or ("quorum" if quorum else None), "quorum": quorum, **more}
     changed = recipe.model_dump() | {name: value for name, value in changes.items() if value is not None}
     try:
         return Policy.model_validate(changed)

@@ -92,6 +92,26 @@ class Policy(_Model):
     )
     quorum: int = Field(default=1, ge=1, description="targets that must have passed under `quorum`")
     test_share: float = Field(default=0.05, ge=0, lt=1, description="share of prompts in the test split")
+    near_duplicates: Literal["report", "drop", "off"] = Field(
+        default="report",
+        description="concepts that repeat an earlier one but for a word here and there: report counts them, "
+        "drop keeps the first of each group",
+    )
+    near_duplicate_threshold: float = Field(
+        default=0.8,
+        ge=0.7,
+        le=1,
+        description="Jaccard similarity of whole examples (runs of two words) from which they repeat",
+    )
+    decontaminate: list[str] = Field(
+        default=[], description="evaluation texts to keep out, as FILE or FILE:column"
+    )
+    contamination_words: int = Field(
+        default=8, ge=3, le=100, description="words of a run that concept and evaluation text share"
+    )
+    contamination_overlap: float = Field(
+        default=0.5, gt=0, le=1, description="share of an evaluation text's words in such runs: a leak"
+    )
 
 
 class Recipe(_Model):

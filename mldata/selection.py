@@ -7,7 +7,6 @@ concept satisfies the group policy. Rows that are not kept go to dropped/, each 
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute
@@ -30,16 +28,16 @@ from mldata.languages import canonical
 from mldata.pipeline import Plan
 from mldata.recipe import Policy, Recipe, Rule, parse_comparison
 from mldata.report import card
+from mldata.screening import SET_ASIDE, Screening
 from mldata.shards import LENGTH_DEVIATION, EngineFacts, LanguageCounts, Manifest, ShardWriter
 from mldata.store import Store, read_table
 
 NOT_KEPT = {
     "no_target": "no translation of the concept passed",
     "incomplete": "too few translations of the concept passed for the group policy",
+    **SET_ASIDE,
 }
 """Reasons that no rule of a recipe gives. A broken anchor rule is a reason on every row of its concept."""
-
-_SALT = b"mldata test split 1"
 
 
 @dataclass(frozen=True)
@@ -208,6 +206,7 @@ class _Selection:
         self.targets, self.rules = tuple(targets), list(rules)
         self.tallies = {tag: _Tally() for tag in (measured.anchor, *targets)}
         self.medians = {target: self._median(target) for target in targets}
+        self.screening = Screening.of(measured.store, measured.index, measured.anchor, policy)
         self.concepts_kept = 0
         extra = None
         if measured.index.chunks:
@@ -228,6 +227,7 @@ class _Selection:
             for split, writer in self.writers.items()
             for path, rows in writer.finish()
         ]
+        files += self.screening.write(self.folder)
         unreadable = source_folder(self.measured.store, self.measured.index.digest) / "unreadable.arrow"
         copied = self.folder / "dropped" / "unreadable.arrow"
         copied.write_bytes(unreadable.read_bytes())
@@ -283,8 +283,8 @@ class _Selection:
         rows = {
             target: self._judge(self._evidence(chunk, target), target, self.rules) for target in self.targets
         }
-        reasons = self._apply_policy(anchor, rows)
-        is_test = self._test_split(source)
+        set_aside, is_test = self.screening.chunk(source)
+        reasons = self._apply_policy(anchor, rows, set_aside)
         tables = [self._anchor_table(source, anchor)]
         tables += [self._target_table(source, chunk, target, frame) for target, frame in rows.items()]
         whole = pa.concat_tables(tables).combine_chunks()
@@ -306,8 +306,10 @@ class _Selection:
             )
         self.concepts_kept += sum(not reason for reason in reasons[0])
 
-    def _apply_policy(self, anchor: pl.DataFrame, rows: Mapping[str, pl.DataFrame]) -> list[list[list[str]]]:
-        """Reasons of every row, anchor first, [] where it is kept."""
+    def _apply_policy(
+        self, anchor: pl.DataFrame, rows: Mapping[str, pl.DataFrame], set_aside: Sequence[list[str]]
+    ) -> list[list[list[str]]]:
+        """Reasons of every row, anchor first, [] where it is kept. `set_aside`: reasons of whole concepts."""
         broken = [frame["reasons"].to_list() for frame in rows.values()]
         for target, reasons in zip(rows, broken, strict=True):
             self.tallies[target].passed += sum(not reason for reason in reasons)
@@ -316,10 +318,11 @@ class _Selection:
         needed = {"partial": 1, "quorum": self.policy.quorum, "complete": len(self.targets)}[
             self.policy.groups
         ]
-        for number, source_reasons in enumerate(of_anchor):
+        for number, (broken_rules, whole) in enumerate(zip(of_anchor, set_aside, strict=True)):
+            source_reasons = [*broken_rules, *whole]
             passed = sum(not reasons[number] for reasons in broken)
             if source_reasons:
-                group = list(source_reasons)
+                group = source_reasons
             elif passed == 0:
                 group = ["no_target"]
             elif passed < needed:
@@ -330,12 +333,6 @@ class _Selection:
             for reasons in broken:
                 reasons[number] = [*reasons[number], *group]
         return [of_anchor, *broken]
-
-    def _test_split(self, source: pa.Table) -> npt.NDArray[np.bool_]:
-        """By the prompt, so that two pairs of one prompt never straddle, whatever rows are added."""
-        limit = int(self.policy.test_share * 2**64)
-        prompts = source["prompt"].to_pylist()
-        return np.array([_hash(prompt) < limit for prompt in prompts], bool)
 
     def _anchor_table(self, source: pa.Table, judged: pl.DataFrame) -> pa.Table:
         tag = self.measured.anchor
@@ -411,6 +408,8 @@ class _Selection:
             signatures=signatures(measured.recipe, measured.engines),
             rules=self.rules,
             select=self.policy,
+            near_duplicates=self.screening.near_duplicate_facts(),
+            contamination=self.screening.contamination_facts(),
             languages=languages,
             concepts_kept=self.concepts_kept,
             licence=licence(measured.index, measured.engines),
@@ -445,13 +444,6 @@ def licence(index: SourceIndex, engines: Sequence[EngineFacts]) -> str:
     of_source = "CC0-1.0" if index.uri == "en_prefs" else "that of the source"
     forbidding = sorted({f"{engine.name} ({engine.licence})" for engine in engines if not engine.commercial})
     return f"{of_source}; no commercial use: {', '.join(forbidding)}" if forbidding else of_source
-
-
-def _hash(prompt: Any) -> int:
-    """A 64-bit number of a prompt, white space and case aside."""
-    said = prompt if isinstance(prompt, str) else "\n".join(message["content"] or "" for message in prompt)
-    normal = " ".join(said.casefold().split())
-    return int.from_bytes(hashlib.blake2b(_SALT + normal.encode(), digest_size=8).digest())
 
 
 def _string_fields(translated: pa.Table) -> dict[str, pa.Array]:

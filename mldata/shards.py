@@ -89,10 +89,44 @@ class FileFacts(_Model):
     """One Arrow file of the set."""
 
     path: str
-    split: Literal["train", "test", "dropped", "unreadable"]
+    split: Literal["train", "test", "dropped", "unreadable", "near_duplicates", "contaminated"]
     rows: int
     bytes: int
     sha256: str
+
+
+class NearDuplicateGroup(_Model):
+    """Some concepts that say the same but for a word here and there."""
+
+    first: str = Field(description="concept_id of the first in the source")
+    concepts: int
+    prompt: str = Field(description="how the first one's prompt begins")
+
+
+class NearDuplicateFacts(_Model):
+    """What was found; dropped/near_duplicates.arrow has every one."""
+
+    run: str = Field(description="what is compared, as 2 words")
+    groups: int
+    concepts: int = Field(description="concepts that repeat the first of their group")
+    largest: list[NearDuplicateGroup]
+
+
+class EvaluationFacts(_Model):
+    """Evaluation texts that were kept out."""
+
+    given: str
+    digest: str = Field(description="of the file's bytes and the column")
+    texts: int
+    concepts: int = Field(description="concepts whose best match is one of them")
+
+
+class ContaminationFacts(_Model):
+    """What was dropped; dropped/contaminated.arrow says which text each concept leaks."""
+
+    run: str = Field(description="what is compared, as 8 words")
+    concepts: int
+    evaluations: list[EvaluationFacts]
 
 
 class Manifest(_Model):
@@ -108,6 +142,8 @@ class Manifest(_Model):
     signatures: dict[str, str] = Field(description="evidence column -> what computes it")
     rules: list[Rule] = Field(description="the rules applied: the recipe's, changed by the command line")
     select: Policy
+    near_duplicates: NearDuplicateFacts | None = Field(default=None, description="null: not looked for")
+    contamination: ContaminationFacts | None = Field(default=None, description="null: not looked for")
     languages: dict[str, LanguageCounts]
     concepts_kept: int
     licence: str = Field(description="what the source's and the engines' licences leave")
@@ -359,10 +395,13 @@ def _broken_rows(path: Path, manifest: Manifest) -> Iterator[str]:
     kept: Counter[tuple[str, str]] = Counter()
     dropped: Counter[tuple[str, str]] = Counter()
     owners: dict[str, str] = {}
+    screened = _screened(manifest)
     for facts in manifest.files:
         table = read_table(path / facts.path)
         if len(table) != facts.rows:
             yield f"{facts.path} has {len(table)} rows instead of {facts.rows}"
+        if facts.rows != screened.get(facts.split, facts.rows):
+            yield f"{facts.path} has {facts.rows} rows, the manifest says {screened[facts.split]}"
         if facts.split == "dropped":
             gone = pl.DataFrame(table.select(["language", "reasons"])).explode("reasons")
             dropped.update(gone.iter_rows())
@@ -384,6 +423,12 @@ def _broken_rows(path: Path, manifest: Manifest) -> Iterator[str]:
             yield f"{tag} has dropped rows for {reasons}, the manifest says {language.dropped}"
     if len(owners) != manifest.concepts_kept:
         yield f"{len(owners)} concepts are there, the manifest says {manifest.concepts_kept}"
+
+
+def _screened(manifest: Manifest) -> dict[str, int]:
+    """Concepts that repeat another or leak, by the record that lists them."""
+    found = {"near_duplicates": manifest.near_duplicates, "contaminated": manifest.contamination}
+    return {name: facts.concepts for name, facts in found.items() if facts is not None}
 
 
 def _torn_concepts(

@@ -26,6 +26,14 @@ class Groups(StrEnum):
     complete = "complete"
 
 
+class NearDuplicates(StrEnum):
+    """What is done about concepts that repeat another but for a word here and there."""
+
+    report = "report"
+    drop = "drop"
+    off = "off"
+
+
 class SourceFormat(StrEnum):
     """How rows hold prompt, chosen and rejected."""
 
@@ -36,6 +44,10 @@ class SourceFormat(StrEnum):
 
 
 RULE_HELP = 'Change or add a rule, as "similarity>=0.85"; may be repeated.'
+NEAR_DUPLICATES_HELP = "Concepts that repeat another nearly.  \\[default: the recipe's]"
+DECONTAMINATE_HELP = (
+    "Evaluation texts (FILE or FILE:column): concepts that share their wording are dropped; may be repeated."
+)
 
 
 def build(
@@ -59,6 +71,8 @@ def build(
     rule: Annotated[list[str] | None, typer.Option(help=RULE_HELP)] = None,
     policy: Annotated[Groups | None, typer.Option(help="Group policy.  \\[default: the recipe's]")] = None,
     quorum: Annotated[int | None, typer.Option(min=1, help="Targets needed under `--policy quorum`.")] = None,
+    near_duplicates: Annotated[NearDuplicates | None, typer.Option(help=NEAR_DUPLICATES_HELP)] = None,
+    decontaminate: Annotated[list[str] | None, typer.Option(help=DECONTAMINATE_HELP)] = None,
     work: Annotated[Path | None, typer.Option(help="The work store.  \\[default: <out>.work]")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes.  \\[default: one a core]")] = None,
     executor: Annotated[Executor, typer.Option(help="Where tasks run.")] = Executor.local,
@@ -112,6 +126,8 @@ def build(
                 rules=rule or [],
                 policy=policy.value if policy else None,
                 quorum=quorum,
+                near_duplicates=near_duplicates.value if near_duplicates else None,
+                decontaminate=decontaminate,
                 done=progress.done,
             )
     except KeyboardInterrupt:

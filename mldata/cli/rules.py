@@ -25,6 +25,7 @@ def rules(
     from mldata.cli.screen import console, table
     from mldata.evidence import columns
     from mldata.recipe import load_recipe
+    from mldata.screening import when
     from mldata.selection import NOT_KEPT, check_rules
 
     recipe = load_recipe(pipeline)
@@ -35,8 +36,9 @@ def rules(
     for rule in recipe.rules:
         values = " ".join(f"{tag} {value:g}" for tag, value in rule.per_language.items())
         rows.add_row(rule.name, rule.when + (f"\n({values})" if values else ""), escape(rule.because))
+    asked = when(recipe.select)
     for name, meaning in NOT_KEPT.items():
-        rows.add_row(name, f"policy {recipe.select.groups}", meaning)
+        rows.add_row(name, asked.get(name, f"policy {recipe.select.groups}"), meaning)
     console.print(rows)
     meanings = table("evidence", "over a row's texts", "what it says")
     for column in columns():

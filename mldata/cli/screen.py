@@ -139,6 +139,7 @@ def summary(manifest: Manifest, path: Path) -> None:
         f"split · {sum(f.rows for f in data)} rows in {len(data)} shards · "
         f"{size(sum(f.bytes for f in data))} · licence: {manifest.licence}"
     )
+    _screening(manifest)
     if not manifest.concepts_kept:
         console.print(f"[bold]The set is empty[/bold]: {_blame(manifest)}")
     facts = path / "run.json"
@@ -147,6 +148,22 @@ def summary(manifest: Manifest, path: Path) -> None:
     peak = f", peak memory {size(run['peak_memory_bytes'])}" if "peak_memory_bytes" in run else ""
     console.print(f"[bold]{escape(str(path))}[/bold]{took}{peak}")
     console.print(f"next: mldata inspect {path}", soft_wrap=True, markup=False)
+
+
+def _screening(manifest: Manifest) -> None:
+    """A line each on near-duplicates, if there are any, and on leaks, if they were looked for."""
+    near, leaks = manifest.near_duplicates, manifest.contamination
+    if near is not None and near.concepts:
+        dropped = manifest.select.near_duplicates == "drop"
+        fate = "dropped" if dropped else "kept, each group in one split; `--near-duplicates drop` drops them"
+        console.print(
+            f"near-duplicates: {near.concepts} of {manifest.source.concepts} concepts repeat another "
+            f"(groups: {near.groups}, largest: {near.largest[0].concepts}) · {fate}",
+            soft_wrap=True,
+        )
+    if leaks is not None:
+        found = " · ".join(f"{of.given} {of.concepts}" for of in leaks.evaluations)
+        console.print(f"leaks: {leaks.concepts} concepts dropped ({found})", soft_wrap=True, markup=False)
 
 
 def _blame(manifest: Manifest) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mldata.cli.build import RULE_HELP, Groups
+from mldata.cli.build import DECONTAMINATE_HELP, NEAR_DUPLICATES_HELP, RULE_HELP, Groups, NearDuplicates
 
 
 def select(
@@ -20,6 +20,8 @@ def select(
         float | None, typer.Option(min=0, max=0.99, help="Share of prompts to test.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the set here.  \\[default: in place]")] = None,
+    near_duplicates: Annotated[NearDuplicates | None, typer.Option(help=NEAR_DUPLICATES_HELP)] = None,
+    decontaminate: Annotated[list[str] | None, typer.Option(help=DECONTAMINATE_HELP)] = None,
     work: Annotated[Path | None, typer.Option(help="The work store, if it was moved.")] = None,
 ) -> None:
     """Rewrite a set's shards with other rules, languages or group policy: no engine, seconds.
@@ -34,7 +36,9 @@ def select(
     """
     from mldata import library
     from mldata.cli import screen
+    from mldata.shards import read_manifest
 
+    before = read_manifest(path).contamination
     manifest = library.select(
         path,
         out=out,
@@ -43,6 +47,15 @@ def select(
         policy=policy.value if policy else None,
         quorum=quorum,
         test_share=test_share,
+        near_duplicates=near_duplicates.value if near_duplicates else None,
+        decontaminate=decontaminate,
         work=work,
     )
     screen.summary(manifest, out or path)
+    if before and not manifest.contamination:
+        names = " ".join(f"--decontaminate {of.given}" for of in before.evaluations)
+        screen.console.print(
+            f"The set was compared with evaluation texts before, and now isn't: add {names}",
+            soft_wrap=True,
+            markup=False,
+        )

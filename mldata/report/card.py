@@ -41,7 +41,7 @@ def _body(manifest: Manifest) -> list[str]:
         lines.append(
             f"| {tag} | {counts.route} | {counts.concepts} | {counts.passed} | {counts.kept} | {reasons} |"
         )
-    lines += ["", "A row may be dropped for several reasons.", "", "## Rules", ""]
+    lines += ["", "A row may be dropped for several reasons.", *_screening(manifest), "", "## Rules", ""]
     lines += [f"- source: {_rule(rule)}" for rule in manifest.recipe.anchor_rules]
     lines += [f"- {_rule(rule)}" for rule in manifest.rules]
     lines += ["", "## Engines", "", "| engine | version | licence |", "|---|---|---|"]
@@ -52,6 +52,32 @@ def _body(manifest: Manifest) -> list[str]:
         f"Made with mldata {manifest.mldata}, recipe `{manifest.recipe.name}`.",
     ]
     return lines
+
+
+def _screening(manifest: Manifest) -> list[str]:
+    """Near-duplicates and leaks, as far as they were looked for."""
+    near, leaks, policy = manifest.near_duplicates, manifest.contamination, manifest.select
+    lines = ["", "## Near-duplicates and leaks", ""]
+    if near is None:
+        lines += ["Near-duplicates weren't looked for."]
+    else:
+        fate = "dropped" if policy.near_duplicates == "drop" else "kept, all of a group in one split"
+        lines += [
+            f"{near.concepts} concepts repeat another but for a word here and there (Jaccard similarity of "
+            f"runs of {near.run} from {policy.near_duplicate_threshold:g}), in {near.groups} groups: {fate}.",
+            *([""] if near.largest else []),
+            *(f"- {of.concepts} concepts as `{of.first}`: `{of.prompt}`" for of in near.largest),
+        ]
+    if leaks is None:
+        return [*lines, "", "Not compared with any evaluation texts."]
+    return [
+        *lines,
+        "",
+        f"{leaks.concepts} concepts were dropped because they hold {policy.contamination_overlap:.0%} of an "
+        f"evaluation text or more, in shared runs of {leaks.run}:",
+        "",
+        *(f"- {of.given}: {of.texts} texts, {of.concepts} concepts" for of in leaks.evaluations),
+    ]
 
 
 def _rule(rule: Rule) -> str:

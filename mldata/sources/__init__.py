@@ -26,7 +26,17 @@ from mldata.sources.containers import Row, Unit
 from mldata.sources.files import find_files
 from mldata.sources.formats import FORMATS, Format, SetAside
 
-__all__ = ["FORMATS", "SAMPLES", "Duplicate", "Format", "Source", "Unreadable", "open_source"]
+__all__ = [
+    "FORMATS",
+    "SAMPLES",
+    "Duplicate",
+    "Format",
+    "Rows",
+    "Source",
+    "Unreadable",
+    "open_rows",
+    "open_source",
+]
 
 SAMPLES = {"en_prefs": "data/en_prefs.jsonl"}
 """Sources shipped with the package, by name."""
@@ -68,12 +78,18 @@ class Duplicate:
         return f"{self.file}, {self.unit} {self.row}: the same example as {where}"
 
 
-class _Rows(Protocol):
-    def urls(self) -> tuple[str, ...]: ...
+class Rows(Protocol):
+    """Rows as parsed, of whatever kind of file; what they mean is said elsewhere."""
 
-    def update(self, digest: hashlib.blake2b, /) -> None: ...
+    def urls(self) -> tuple[str, ...]:
+        """The files' names."""
 
-    def rows(self) -> Generator[Row]: ...
+    def update(self, digest: hashlib.blake2b, /) -> None:
+        """Feed what the rows depend on."""
+
+    def rows(self) -> Generator[Row]:
+        """All rows, in order."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -91,7 +107,7 @@ class Source:
     id_column: str | None
     limit: int | None
     max_chars: int
-    _rows: _Rows = field(repr=False, compare=False)
+    _rows: Rows = field(repr=False, compare=False)
 
     def digest(self) -> str:
         """What this source would give, in 32 hexadecimal digits: bytes of all files and how they are read.
@@ -205,14 +221,20 @@ def open_source(
     return Source(uri, name, rows.urls(), found, shape, columns, id_column, limit, max_chars, rows)
 
 
-def _locate(uri: str) -> tuple[_Rows, str]:
+def open_rows(uri: str) -> Rows:
+    """Any data, as evaluation texts are: all that `open_source` opens, whatever its columns, and text files
+    (.txt), whose rows are their lines."""
+    return _locate(uri, lines=True)[0]
+
+
+def _locate(uri: str, *, lines: bool = False) -> tuple[Rows, str]:
     if uri.startswith("hf://") and not uri.startswith("hf://datasets/"):  # that one is a file, by fsspec
         from mldata.sources.hub import open_hub
 
         return open_hub(uri)
     bare = re.search(r"[/\\*?\[:]", uri) is None and not PurePath(uri).suffix
     if not bare:
-        return find_files(uri)
+        return find_files(uri, lines=lines)
     if uri in SAMPLES:
         path = Path(str(importlib.resources.files("mldata"))) / SAMPLES[uri]
         if not path.is_file():
@@ -222,7 +244,7 @@ def _locate(uri: str) -> tuple[_Rows, str]:
         return find_files(path.as_posix())[0], uri
     if not uri or not Path(uri).expanduser().exists():
         raise InputError(f'"{uri}" is neither a path nor a sample; samples: {", ".join(SAMPLES)}.')
-    return find_files(uri)
+    return find_files(uri, lines=lines)
 
 
 def _peek(rows: Iterator[Row]) -> list[Row]:

@@ -1,4 +1,4 @@
-"""What is inside a data file, row by row: JSON Lines, JSON, CSV, TSV, Parquet, Arrow.
+"""What is inside a data file, row by row: JSON Lines, JSON, CSV, TSV, Parquet, Arrow, lines.
 
 Memory stays that of one row (text) or one record batch (Parquet, Arrow), except for a JSON array, which is
 read whole. A row that can't be parsed is given with its problem and the reading goes on.
@@ -37,6 +37,20 @@ class Row:
 def first_line(error: BaseException) -> str:
     """A library's message in one line."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def line_rows(file: IO[bytes], name: str) -> Iterator[Row]:
+    """Lines of text; empty ones are passed over."""
+    for number, line in enumerate(file, 1):
+        line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+        try:
+            text = line.decode("utf-8").strip()
+        except UnicodeDecodeError as error:
+            problem = f"the line is not UTF-8 at byte {error.start + 1}"
+            yield Row(name, "line", number, None, problem=problem)
+            continue
+        if text:
+            yield Row(name, "line", number, text)
 
 
 def json_rows(file: IO[bytes], maybe_array: bool, name: str) -> Iterator[Row]:

@@ -20,10 +20,20 @@ from typing import IO, Any, cast
 import fsspec
 
 from mldata.errors import InputError, MldataError
-from mldata.sources.containers import Row, arrow_rows, first_line, json_rows, parquet_rows, table_rows
+from mldata.sources.containers import (
+    Row,
+    arrow_rows,
+    first_line,
+    json_rows,
+    line_rows,
+    parquet_rows,
+    table_rows,
+)
 
 TEXT_KINDS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "tsv"}
 COLUMNAR_KINDS = {".parquet": "parquet", ".arrow": "arrow"}
+LINE_KINDS = {".txt": "txt"}
+"""Lines of text: evaluation texts may be, preference data can't."""
 COMPRESSIONS = (".gz", ".zst", ".bz2", ".xz")
 
 # Written beside data by `datasets` and the Hub: JSON, but no rows.
@@ -79,15 +89,16 @@ class Files:
         return InputError(f"{name} is damaged or cut off{after}: {first_line(error)}")
 
 
-def find_files(uri: str) -> tuple[Files, str]:
-    """The data files behind a path, folder, glob or fsspec URL, and a short name for them."""
+def find_files(uri: str, *, lines: bool = False) -> tuple[Files, str]:
+    """The data files behind a path, folder, glob or fsspec URL, and a short name for them; with `lines`
+    the path may also be a text file's."""
     try:
         fs, path = fsspec.core.url_to_fs(uri)
         path = path.rstrip("/") or "/"
         if fs.isdir(path):
             return _folder(fs, path, uri)
         if fs.exists(path):
-            _kind(path)
+            _kind(path, lines)
             return Files(fs, (path,), _parent(path)), _stem(path)
         if not any(c in uri for c in "*?["):
             raise InputError(f"{uri}: no such file or folder.")
@@ -144,8 +155,10 @@ def _suffixes(path: str) -> tuple[str, str]:
     return pure.suffix, ""
 
 
-def _kind(path: str) -> str:
+def _kind(path: str, lines: bool) -> str:
     suffix, compression = _suffixes(path)
+    if lines and suffix in LINE_KINDS:
+        return LINE_KINDS[suffix]
     if suffix in TEXT_KINDS:
         return TEXT_KINDS[suffix]
     if suffix in COLUMNAR_KINDS and not compression:
@@ -172,7 +185,7 @@ def _is_local(fs: Any) -> bool:
 
 
 def _rows(fs: Any, path: str, name: str) -> Iterator[Row]:
-    kind = _kind(path)
+    kind = _kind(path, lines=True)  # what may be read was decided when it was found
     with fs.open(path, "rb") as raw:
         if kind == "parquet":
             yield from parquet_rows(raw, name)
@@ -180,9 +193,12 @@ def _rows(fs: Any, path: str, name: str) -> Iterator[Row]:
             yield from arrow_rows(raw, path if _is_local(fs) else None, name)
         else:
             with _decompressed(raw, _suffixes(path)[1], name) as file:
-                yield from (
-                    json_rows(file, kind == "json", name) if "json" in kind else table_rows(file, kind, name)
-                )
+                if kind == "txt":
+                    yield from line_rows(file, name)
+                elif "json" in kind:
+                    yield from json_rows(file, kind == "json", name)
+                else:
+                    yield from table_rows(file, kind, name)
 
 
 def _decompressed(raw: IO[bytes], compression: str, name: str) -> IO[bytes]:
