@@ -227,6 +227,7 @@ class Worker:
             language_of(job.anchor),
             vectors,
             Neighbours.of(units, vectors),
+            Pool.of_units(units, vectors),
         )
         measured = rows.of_units(units, context)
         found = rows.of_concepts(measured, units, vectors)
@@ -242,12 +243,9 @@ class Worker:
         context: Context,
     ) -> pa.Table:
         """Evidence of wrong items made of the chunk's rows: concept_id, language, kind, field, evidence."""
-        outside = any(pair.fit is not None for unit in units for pair in unit.pairs)
-        realign = (
-            (self.job.anchor, Pool.of([_sides(unit) for unit in units], context.vectors)) if outside else None
-        )
         items = wrong_items.make(units, [concept.id for concept in concepts])
-        found = wrong_items.measure(items, measured, context, self._embed, realign)
+        outside = any(pair.fit is not None for unit in units for pair in unit.pairs)
+        found = wrong_items.measure(items, measured, context, self._embed, realign=outside)
         ids = pl.Series([concept.id for concept in concepts], dtype=pl.String)
         return found.select(
             ids.gather(found["concept"]).alias("concept_id"),
@@ -320,10 +318,6 @@ def _pair(segment: Mapping[str, Any]) -> Pair:
         unknown=tuple(segment["unknown"]),
         fit=segment["fit"],
     )
-
-
-def _sides(unit: Unit) -> tuple[list[str], list[str]]:
-    return [p.source for p in unit.pairs if p.source], [p.target for p in unit.pairs if p.target]
 
 
 def _plain(text: str, protected: Sequence[str]) -> str:

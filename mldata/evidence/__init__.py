@@ -7,14 +7,19 @@ Null means that there was nothing to measure, with the reason beside it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 import regex
 
 from mldata.concepts import FIELDS
+
+Embedded = Mapping[str, npt.NDArray[np.float32]]
+"""Unit vectors of a chunk's texts."""
 
 VERSION = 2
 """Enters the digest of measured chunks: raise it when any measure changes."""
@@ -33,8 +38,8 @@ class Pair:
     unknown: tuple[str, ...]
     """Words that no dictionary of the route held."""
     fit: float | None = None
-    """How sure an aligner is that the two belong together (`alignment.Step.fit`); None where an engine made
-    one from the other. Source or target is empty where a segment stands alone."""
+    """How sure the aligner is that the two belong together (`alignment.Step.fit`); None where an engine
+    made one from the other. Source or target is empty where a segment stands alone."""
 
     @property
     def weight(self) -> int:
@@ -89,9 +94,9 @@ class Column:
 
 def columns() -> list[Column]:
     """Every evidence column, in the order in which a set shows them."""
-    from mldata.evidence import back_translation, contrast, language, similarity, structure
+    from mldata.evidence import alignment, back_translation, contrast, language, similarity, structure
 
-    kinds = (language, similarity, back_translation, contrast, structure)
+    kinds = (language, similarity, alignment, back_translation, contrast, structure)
     return [column for kind in kinds for column in kind.COLUMNS]
 
 

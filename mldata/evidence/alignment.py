@@ -1,24 +1,26 @@
-"""Which segments of two texts stand for each other, where no engine made one from the other.
+"""Alignment evidence: does each segment have its counterpart, the whole of it and nothing else?
 
 Rows from outside and engines that translate whole blocks give a text, not segments. A path of the best
 total score is searched over both texts' segments in order: one to one, merged (up to three to one), or
-without counterpart. A segment left alone is evidence (`empty_segments`, `added_segments`), so the path is
-never forced: what fits nothing stays alone.
+without counterpart; what fits nothing stays alone. Where an engine made each segment from one of the
+source, the path is known, and the same score is that of its steps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from mldata.encode import Vectors
-from mldata.evidence import Pair, Unit
-from mldata.evidence.similarity import Embedded
+from mldata.evidence import Column, Embedded, Pair, Unit, is_long
 from mldata.text import split
+
+COLUMNS = (Column("alignment", "min", "how much better the worst segment fits its counterpart than none"),)
 
 VERSION = 1
 """Enters digests: raise it when the same texts are aligned otherwise."""
@@ -32,6 +34,7 @@ FLORES-200, human and Google's): of right texts 99.8 % (Google) and 94 % (human)
 step; of texts with one sentence dropped 3 %, added 6 %, replaced 0.3 %. Without the length term a dropped
 sentence hides in a merge; without the local scaling a replaced one passes (12 %)."""
 NEIGHBOURS = 4
+BLOCK = 512
 NOTHING_FITS = -1.0
 """The fit of a segment whose text has no other side: worse than any segment that was compared."""
 BAND, MAX_BAND = 24, 256
@@ -70,6 +73,15 @@ class Pool:
     """The segments of each side, of unit norm about their centre."""
 
     @classmethod
+    def of_units(cls, units: Sequence[Unit], vectors: Embedded) -> Pool | None:
+        """Over the segments of units; None where there are none."""
+        texts = [
+            ([p.source for p in unit.pairs if p.source], [p.target for p in unit.pairs if p.target])
+            for unit in units
+        ]
+        return cls.of(texts, vectors) if any(source or target for source, target in texts) else None
+
+    @classmethod
     def of(cls, texts: Sequence[tuple[Sequence[str], Sequence[str]]], vectors: Embedded) -> Pool:
         """Over texts in segments, source and target side; mostly right ones."""
         sides = [sorted({segment for text in texts for segment in text[side]}) for side in (0, 1)]
@@ -81,6 +93,40 @@ class Pool:
         ratio = float(np.median(ratios)) if len(ratios) >= MIN_POOL else _overall(texts)
         clouds = [_centred(side, centre, vectors) for side, centre in zip(sides, centres, strict=True)]
         return cls(centres[0], centres[1], ratio, clouds[0], clouds[1])
+
+
+def measure(units: Sequence[Unit], vectors: Embedded, pool: Pool | None) -> pl.DataFrame:
+    """One row a unit: alignment."""
+    made = {(p.source, p.target) for u in units for p in u.pairs if p.fit is None and p.source and p.target}
+    fits = _fits(sorted(made), vectors, pool) if pool else {}
+    found = [_worst(unit, fits) if pool else None for unit in units]
+    return pl.DataFrame({"alignment": pl.Series(found, dtype=pl.Float64)})
+
+
+def _worst(unit: Unit, fits: Mapping[tuple[str, str], float]) -> float | None:
+    pairs = [pair for pair in unit.pairs if is_long(pair.source) or is_long(pair.target)]
+    found = [
+        pair.fit if pair.fit is not None else fits.get((pair.source, pair.target), NOTHING_FITS)
+        for pair in pairs
+    ]
+    return min(found, default=None)
+
+
+def _fits(pairs: Sequence[tuple[str, str]], vectors: Embedded, pool: Pool) -> dict[tuple[str, str], float]:
+    """The score of a step from one segment to one, of each pair: see `align`."""
+    found: dict[tuple[str, str], float] = {}
+    for start in range(0, len(pairs), BLOCK):
+        block = pairs[start : start + BLOCK]
+        sources, targets = ([pair[side] for pair in block] for side in (0, 1))
+        left = _centred(sources, pool.source_centre, vectors)
+        right = _centred(targets, pool.target_centre, vectors)
+        of_source = _merged(left, list(map(len, sources)), 1, pool.targets)
+        of_target = _merged(right, list(map(len, targets)), 1, pool.sources)
+        deviation = np.abs(np.log(of_target.lengths / (of_source.lengths * pool.ratio)))
+        near = (of_source.near + of_target.near) / 2
+        scores = (left * right).sum(axis=1) - near + BONUS - LENGTH_WEIGHT * deviation
+        found.update(zip(block, map(float, scores), strict=True))
+    return found
 
 
 def align_units(

@@ -12,8 +12,7 @@ import numpy as np
 import polars as pl
 from sacrebleu.metrics import CHRF
 
-from mldata.evidence import Column, Unit
-from mldata.evidence.similarity import Embedded
+from mldata.evidence import Column, Embedded, Unit
 
 COLUMNS = (
     Column("back_chrf", "min", "chrF of the back-translation against the source, 0 to 100"),

@@ -14,8 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from mldata.evidence import Column, Unit
-from mldata.evidence.similarity import Embedded
+from mldata.evidence import Column, Embedded, Unit
 
 COLUMNS = (
     Column("contrast", "row", "cosine of the difference chosen - rejected in source and target"),

@@ -12,8 +12,18 @@ from dataclasses import dataclass
 import polars as pl
 
 from mldata import evidence
-from mldata.evidence import Unit, back_translation, contrast, language, similarity, structure
-from mldata.evidence.similarity import Embedded, Neighbours
+from mldata.evidence import (
+    Embedded,
+    Unit,
+    alignment,
+    back_translation,
+    contrast,
+    language,
+    similarity,
+    structure,
+)
+from mldata.evidence.alignment import Pool
+from mldata.evidence.similarity import Neighbours
 from mldata.identify import Identifier
 from mldata.languages import Language
 
@@ -30,6 +40,7 @@ class Context:
     anchor: Language
     vectors: Embedded
     neighbours: Neighbours | None
+    pool: Pool | None
 
 
 def of_units(units: Sequence[Unit], context: Context) -> pl.DataFrame:
@@ -43,6 +54,7 @@ def of_units(units: Sequence[Unit], context: Context) -> pl.DataFrame:
     kinds = [
         language.measure(units, context.identifiers, context.target, context.anchor),
         similarity.measure(units, context.vectors, context.neighbours),
+        alignment.measure(units, context.vectors, context.pool),
         back_translation.measure(units, context.vectors),
         structure.measure(units, context.target),
     ]

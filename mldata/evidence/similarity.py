@@ -12,11 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from mldata.encode import Vectors
-from mldata.evidence import Column, Pair, Unit, is_long
+from mldata.evidence import Column, Embedded, Pair, Unit, is_long
 
 COLUMNS = (
     Column("similarity", "mean", "cosine of source and target segments, weighted by length"),
@@ -31,9 +30,6 @@ NEIGHBOURS = 4
 BLOCK = 512
 MIN_POOL = 20
 """Among fewer segments the margin says less than the cosine."""
-
-Embedded = Mapping[str, npt.NDArray[np.float32]]
-"""Unit vectors of the chunk's texts."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +62,7 @@ class Neighbours:
 
 
 def measure(units: Sequence[Unit], vectors: Embedded, neighbours: Neighbours | None) -> pl.DataFrame:
-    """One row a unit: similarity, similarity_min, margin, margin_min, alignment."""
+    """One row a unit: similarity, similarity_min, margin, margin_min."""
     margins = neighbours.margins((p for unit in units for p in unit.pairs), vectors) if neighbours else {}
     rows = [_unit(unit, vectors, margins) for unit in units]
     schema = dict.fromkeys((column.name for column in COLUMNS), pl.Float64)
@@ -75,12 +71,10 @@ def measure(units: Sequence[Unit], vectors: Embedded, neighbours: Neighbours | N
 
 def _unit(
     unit: Unit, vectors: Embedded, margins: Mapping[tuple[str, str], float]
-) -> tuple[float | None, float | None, float | None, float | None, float | None]:
-    fits = [p.fit for p in unit.pairs if p.fit is not None and is_long(p.source or p.target)]
-    alignment = min(fits, default=None)
+) -> tuple[float | None, float | None, float | None, float | None]:
     pairs = [pair for pair in unit.pairs if pair.source and pair.target]
     if not pairs:
-        return None, None, None, None, alignment
+        return None, None, None, None
     weights = [pair.weight for pair in pairs]
     cosines = [float(vectors[p.source] @ vectors[p.target]) for p in pairs]
     of_margin = [margins[p.source, p.target] for p in pairs] if margins else []
@@ -90,7 +84,6 @@ def _unit(
         min((cosines[i] for i in long), default=None),
         float(np.average(of_margin, weights=weights)) if margins else None,
         min((of_margin[i] for i in long), default=None) if margins else None,
-        alignment,
     )
 
 

@@ -12,11 +12,10 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from mldata import evidence
-from mldata.evidence import Unit, rows
-from mldata.evidence.alignment import Pool, align_units
+from mldata.evidence import Embedded, Unit, rows
+from mldata.evidence.alignment import align_units
 from mldata.evidence.damage import Units, damaged
 from mldata.evidence.rows import Context
-from mldata.evidence.similarity import Embedded
 
 
 @dataclass(frozen=True)
@@ -52,17 +51,18 @@ def measure(
     measured: pl.DataFrame,
     context: Context,
     embed: Callable[[set[str]], Embedded],
-    realign: tuple[str, Pool] | None = None,
+    *,
+    realign: bool,
 ) -> pl.DataFrame:
     """One row an item: concept, kind, field, and every evidence column.
 
     `measured` is the chunk's unit evidence, `embed` gives vectors for texts that `context` has none of.
-    `realign` (the anchor's tag, what is usual in the chunk) is given where no engine made the segments.
+    `realign` where no engine made the segments: they are found again in what a damage left.
     """
     places = [(number, i) for number, item in enumerate(items) for i in item.changed]
     changed = [replace(items[number].units[i], concept=number) for number, i in places]
     if realign:
-        changed = align_units(changed, realign[0], context.target.tag, embed, realign[1])
+        changed = align_units(changed, context.anchor.tag, context.target.tag, embed, context.pool)
     said = {text for unit in changed for p in unit.pairs for text in (p.source, p.target, p.back)}
     context = replace(context, vectors={**context.vectors, **embed(said - context.vectors.keys())})
     anew = dict(zip(places, changed, strict=True))
