@@ -22,9 +22,6 @@ COLUMNS = (
     Column("similarity_min", "min", "the same of the worst segment of four words or more"),
     Column("margin", "mean", "cosine against that of the nearest other segments of the chunk"),
     Column("margin_min", "min", "the same of the worst segment of four words or more"),
-    Column(
-        "alignment", "min", "how much better the worst segment fits a counterpart than none; outside texts"
-    ),
 )
 NEIGHBOURS = 4
 BLOCK = 512
