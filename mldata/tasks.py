@@ -20,7 +20,7 @@ from mldata import evidence
 from mldata.chunks import chunk_table
 from mldata.concepts import Concept, from_table
 from mldata.encode import open_encoder
-from mldata.evidence import Pair, Unit, language, rows, wrong_items
+from mldata.evidence import Pair, Unit, alignment, language, rows, wrong_items
 from mldata.evidence.alignment import Pool
 from mldata.evidence.rows import Context
 from mldata.evidence.similarity import Neighbours
@@ -219,7 +219,8 @@ class Worker:
             for segment in row
         }
         units = _units(concepts, translated.to_pylist())
-        said = {text for u in units for p in u.pairs for text in (p.source, p.target, p.back)}
+        said = alignment.texts(units, task.language)
+        said |= {text for u in units for p in u.pairs for text in (p.source, p.target, p.back)}
         vectors |= self._embed(said - vectors.keys())
         context = Context(
             self._identifiers,

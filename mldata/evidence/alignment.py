@@ -8,6 +8,7 @@ source, the path is known, and the same score is that of its steps.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -41,6 +42,9 @@ BAND, MAX_BAND = 24, 256
 """Segments by which a path may leave the diagonal: an eighth of the texts', within these."""
 MIN_POOL = 20
 """Fewer segments don't tell a language's centre, fewer texts not its length ratio."""
+
+
+_SENTENCE_END = re.compile(r"[.!?…。！？।؟]\W*\w")
 
 
 class Step(NamedTuple):
@@ -95,12 +99,37 @@ class Pool:
         return cls(centres[0], centres[1], ratio, clouds[0], clouds[1])
 
 
-def measure(units: Sequence[Unit], vectors: Embedded, pool: Pool | None) -> pl.DataFrame:
-    """One row a unit: alignment."""
-    made = {(p.source, p.target) for u in units for p in u.pairs if p.fit is None and p.source and p.target}
-    fits = _fits(sorted(made), vectors, pool) if pool else {}
-    found = [_worst(unit, fits) if pool else None for unit in units]
+def measure(units: Sequence[Unit], vectors: Embedded, pool: Pool | None, target: str) -> pl.DataFrame:
+    """One row a unit: alignment. `vectors` has those of `texts` too; `target` is the units' language."""
+    found: list[float | None] = [None] * len(units)
+    if pool:
+        distinct = sorted({(p.source, p.target) for u in units for p in u.pairs if _is_made(p)})
+        fits = _fits(distinct, vectors, pool)
+        for source, several in distinct:
+            if len(parts := _parts(several, target)) > 1:
+                steps = align_text([source], parts, vectors, pool)
+                fits[source, several] = min(step.fit for step in steps)
+        found = [_worst(unit, fits) for unit in units]
     return pl.DataFrame({"alignment": pl.Series(found, dtype=pl.Float64)})
+
+
+def texts(units: Sequence[Unit], target: str) -> set[str]:
+    """What `measure` wants the vectors of, beyond sources and targets: the sentences of a target that has
+    several. An engine gets one at a time, so what it adds stands in the same segment."""
+    found: set[str] = set()
+    for several in {pair.target for unit in units for pair in unit.pairs if _is_made(pair)}:
+        if len(parts := _parts(several, target)) > 1:
+            found.update(parts)
+    return found
+
+
+def _is_made(pair: Pair) -> bool:
+    """Whether an engine made the target from the source."""
+    return pair.fit is None and bool(pair.source and pair.target)
+
+
+def _parts(text: str, language: str) -> list[str]:
+    return _segments(text, language) if _SENTENCE_END.search(text) else [text]
 
 
 def _worst(unit: Unit, fits: Mapping[tuple[str, str], float]) -> float | None:

@@ -54,7 +54,7 @@ def of_units(units: Sequence[Unit], context: Context) -> pl.DataFrame:
     kinds = [
         language.measure(units, context.identifiers, context.target, context.anchor),
         similarity.measure(units, context.vectors, context.neighbours),
-        alignment.measure(units, context.vectors, context.pool),
+        alignment.measure(units, context.vectors, context.pool, context.target.tag),
         back_translation.measure(units, context.vectors),
         structure.measure(units, context.target),
     ]

@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from mldata import evidence
-from mldata.evidence import Embedded, Unit, rows
-from mldata.evidence.alignment import align_units
+from mldata.evidence import Embedded, Unit, alignment, rows
 from mldata.evidence.damage import Units, damaged
 from mldata.evidence.rows import Context
 
@@ -62,8 +61,9 @@ def measure(
     places = [(number, i) for number, item in enumerate(items) for i in item.changed]
     changed = [replace(items[number].units[i], concept=number) for number, i in places]
     if realign:
-        changed = align_units(changed, context.anchor.tag, context.target.tag, embed, context.pool)
-    said = {text for unit in changed for p in unit.pairs for text in (p.source, p.target, p.back)}
+        changed = alignment.align_units(changed, context.anchor.tag, context.target.tag, embed, context.pool)
+    said = alignment.texts(changed, context.target.tag)
+    said |= {text for unit in changed for p in unit.pairs for text in (p.source, p.target, p.back)}
     context = replace(context, vectors={**context.vectors, **embed(said - context.vectors.keys())})
     anew = dict(zip(places, changed, strict=True))
     units = [

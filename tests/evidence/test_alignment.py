@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mldata.encode import open_encoder
-from mldata.evidence import Unit
-from mldata.evidence.alignment import Pool, align, align_units, measure
+from mldata.evidence import Pair, Unit
+from mldata.evidence.alignment import Pool, align, align_units, measure, texts
 
 ENGLISH = phrasebook.ENGLISH
 SPANISH = list(phrasebook.SENTENCES.values())
@@ -33,7 +33,7 @@ def aligned(embed, pool, english, spanish):
     """(source, target) of each pair that the aligner finds, and the text's `alignment`."""
     unit = Unit(0, "prompt", 0, " ".join(english), " ".join(spanish), (), ())
     (made,) = align_units([unit], "en", "es", embed, pool)
-    return [(p.source, p.target) for p in made.pairs], measure([made], {}, pool)["alignment"][0]
+    return [(p.source, p.target) for p in made.pairs], measure([made], {}, pool, "es")["alignment"][0]
 
 
 def test_sentences_that_mean_the_same_find_each_other(embed, pool):
@@ -69,6 +69,17 @@ def test_a_text_without_a_translation_has_nothing_that_fits(embed, pool):
     pairs, fit = aligned(embed, pool, ENGLISH[:2], [])
     assert pairs == [(ENGLISH[0], ""), (ENGLISH[1], "")]
     assert fit == -1
+
+
+def test_a_sentence_that_an_engine_added_to_a_segment_is_seen(embed, pool):
+    said = {"as it was": SPANISH[2], "with more": f"{SPANISH[2]} {SPANISH[16]}"}
+    units = [
+        Unit(0, "chosen", 0, ENGLISH[2], text, (), (Pair(ENGLISH[2], text, "", "", ()),))
+        for text in said.values()
+    ]
+    vectors = embed({ENGLISH[2], *said.values(), *texts(units, "es")})
+    as_it_was, with_more = measure(units, vectors, pool, "es")["alignment"]
+    assert with_more < 0 < as_it_was
 
 
 VECTORS = arrays.arrays(
