@@ -6,7 +6,7 @@ raises: an engine given a wrong code answers all the same, in another language, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import langcodes
 from langcodes.tag_parser import LanguageTagError
@@ -25,6 +25,16 @@ class Language:
     heliport: frozenset[str]
     """Labels of heliport that are right for a text in it."""
 
+    def is_fasttext_label(self, label: str) -> bool:
+        """Whether a fastText model's label, "pt" or "por_Latn", is right for a text in it.
+
+        The script of a label doesn't count: it is evidence of its own.
+        """
+        code, _, script = label.partition("_")
+        if not script:
+            return label in self.fasttext
+        return any(code in _alpha3(known) for known in self.fasttext)
+
     @property
     def name(self) -> str:
         """The English name, as "Portuguese"."""
@@ -34,6 +44,15 @@ class Language:
     def script(self) -> str:
         """ISO 15924 code of the script it is written in, as "Latn"."""
         return str(langcodes.Language.get(self.tag).maximize().script)
+
+
+_INDIVIDUAL = {"ar": "arb", "ms": "zsm", "no": "nob", "sw": "swh", "zh": "cmn"}
+"""Macrolanguage -> the one of its languages that GlotLID and OpenLID name in its stead."""
+
+
+def _alpha3(code: str) -> set[str]:
+    """The ISO 639-3 codes for what lid.176 calls `code`."""
+    return {langcodes.Language.get(code).to_alpha3(), _INDIVIDUAL.get(code, "")} - {""}
 
 
 def _table(rows: str) -> dict[str, Language]:
@@ -140,9 +159,18 @@ def canonical(tag: str) -> str:
 
 
 def language(tag: str) -> Language:
-    """What the identifiers call the language `tag`; InputError where no table row covers it."""
+    """What the identifiers call the language `tag`, of any region; InputError where no table row covers it."""
     wanted = canonical(tag)
-    if wanted not in LANGUAGES:
-        known = " ".join(sorted(LANGUAGES))
-        raise InputError(f'no identifier labels are known for "{tag}"; languages with labels: {known}')
-    return LANGUAGES[wanted]
+    if wanted in LANGUAGES:
+        return LANGUAGES[wanted]
+    for known in LANGUAGES.values():
+        if _language_and_script(known.tag) == _language_and_script(wanted):
+            return replace(known, tag=wanted)
+    raise InputError(
+        f'no identifier labels are known for "{tag}"; languages with labels: {" ".join(sorted(LANGUAGES))}'
+    )
+
+
+def _language_and_script(tag: str) -> tuple[str | None, str | None]:
+    full = langcodes.Language.get(tag).maximize()
+    return full.language, full.script

@@ -29,6 +29,7 @@ _COMPARE = {
     "==": pl.Expr.eq,
     "!=": pl.Expr.ne,
 }
+Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$|\.(bin|ftz)$")]
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$")]
 
 
@@ -121,7 +122,11 @@ class Recipe(_Model):
     anchor: str = Field(default="en", description="BCP-47 tag of the source's language")
     targets: list[str] = Field(description="BCP-47 tags in the order of preference")
     translators: list[Word] = Field(min_length=1, description="engines, the preferred first")
-    identifiers: list[Word] = Field(min_length=1, description="language identifiers, all of them asked")
+    identifiers: list[Identifier] = Field(
+        min_length=1,
+        description="language identifiers, or paths of fastText models; of those that know a language, the "
+        "first that doesn't abstain decides",
+    )
     encoder: Word = Field(description="the sentence encoder")
     select: Policy = Policy()
     rules: list[Rule] = Field(default=[], description="rules over the translated rows' evidence")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Protocol
 
 from mldata.engine import Engine
@@ -24,6 +25,8 @@ class Identified:
     """The engine's own first label ("pt", "por"); "und" where it doesn't want to say."""
     accepted: bool
     """The label is one of those right for the language asked for."""
+    known: bool = True
+    """The engine has a label for that language at all."""
 
 
 class Identifier(Protocol):
@@ -53,7 +56,14 @@ IDENTIFIERS: dict[str, Callable[[], Identifier]] = {"fasttext": _fasttext, "heli
 
 @cache  # models are read-only, and take up to a second and 800 MB
 def open_identifier(name: str) -> Identifier:
-    """The identifier a recipe names, one a process; InputError if there is none or it isn't installed."""
+    """The identifier a recipe names, or the fastText model at the path `name`, one a process.
+
+    InputError if there is none or it isn't installed.
+    """
+    if name.endswith((".bin", ".ftz")):
+        from mldata.identify.fasttext import FastText
+
+        return FastText(Path(name))
     if name not in IDENTIFIERS:
         raise InputError(f'no identifier is called "{name}"; there are: {" ".join(sorted(IDENTIFIERS))}')
     return IDENTIFIERS[name]()

@@ -39,4 +39,4 @@ class Heliport:
     def identify(self, texts: Sequence[str], language: Language) -> list[Identified]:
         """The first label of each text."""
         labels = [str(self._identifier.identify(" ".join(text.split()))) for text in texts]
-        return [Identified(label, label in language.heliport) for label in labels]
+        return [Identified(label, label in language.heliport, bool(language.heliport)) for label in labels]
