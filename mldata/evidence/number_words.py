@@ -1,4 +1,4 @@
-"""What languages call numbers: the words that scale a figure ("2,3 Milliarden"), and those that stand for one.
+"""What languages call numbers: words that scale a figure ("2,3 Milliarden"), and words that stand for one.
 
 Scale words are our own table, one row a language. Written-out numbers are CLDR's spell-out rules
 (unicode-rbnf), with genders and cases where CLDR has them: "двенадцати" is 12 as "twelve" is.
@@ -20,39 +20,45 @@ from mldata.languages import Language
 # "0=" marks a word that is a scale or none ("3 m" is three million or three metres); a word under two
 # powers means either ("billón" as English speakers' billion).
 _SCALES = """
-    en                | thousand* grand | million* mln mn | billion* bn | trillion* trn tn | 3=k 0=k 6=m 0=m 9=b 0=b 2=hundred 5=lakh* 7=crore*
-    de                | tausend* tsd tsd. | million* mio mio. mill mill. | milliarde* mrd mrd. | billion* bio bio. | 2=hundert
-    nl                | duizend* | miljoen* mln mln. mio | miljard* mld mld. mrd | biljoen* | 2=honderd
-    da                | tusind* | million* mio mio. mill mill. | milliard* mia mia. mrd mrd. | billion* | 2=hundrede
-    nb                | tusen* | million* mill mill. mio | milliard* mrd mrd. | billion* | 2=hundre
-    sv                | tusen* | miljon* mn milj milj. | miljard* md mdr mrd | biljon* | 2=hundra
-    fi                | tuhat* tuhan* | miljoon* milj milj. | miljard* mrd mrd. | biljoon* | 2=sata 2=sataa
-    fr                | mille millier* | million* mln | milliard* mrd mds md | billion* |
-    oc                | mila milièr* | milion* | miliard* | bilion* | 9=bilion*
-    ca                | mil milers | milion* milió | miliard* | bilion* bilió | 9=bilion* 9=bilió
-    es an gl          | mil miles | millon* millón* millóns | millardo* miliard* | billon* billón* billóns | 9=billon* 9=billón*
-    pt                | mil milhares | milhão milhões mi | bilhão bilhões bi mil-milhões | trilhão trilhões bilião biliões | 9=bilião 9=biliões 9=biliõ*
-    it                | mila mille migliaia | milion* mln mln. | miliard* mld mld. mrd | bilion* | 12=trilion*
-    ro                | mie mii | milion* milioane mil. | miliard* mld mld. | trilion* bilion* | 2=sute
-    eo                | mil miloj | miliono* | miliardo* | duiliono* biliono* |
-    cs                | tisíc* tis tis. | milion* milión* mil. mio | miliard* mld mld. | bilion* |
-    pl                | tysiąc* tysięc* tysią* tys tys. | milion* mln mln. | miliard* mld mld. | bilion* |
-    sl                | tisoč* tis tis. | milijon* mio mio. | milijard* mrd mrd. | bilijon* |
-    bs hr sr-Latn     | tisuć* hiljad* tis tis. | milijun* milion* mil. mln | milijard* mlrd mlrd. | bilijun* bilion* trilion* |
-    sr-Cyrl           | хиљад* тисућ* хиљ. | милион* мил. | милијард* млрд млрд. | билион* трилион* |
-    mk                | илјад* | милион* мил. | милијард* | билион* трилион* |
-    bg                | хиляд* хил хил. | милион* млн млн. мил. | милиард* млрд млрд. | трилион* |
-    ru                | тысяч* тыс тыс. | миллион* млн млн. | миллиард* млрд млрд. | триллион* трлн трлн. |
-    uk                | тисяч* тис тис. | мільйон* млн млн. | мільярд* млрд млрд. | трильйон* трлн трлн. |
-    el                | χιλιάδ* χίλι* χιλ χιλ. | εκατομμύρι* εκατομμυρί* εκατ εκατ. | δισεκατομμύρι* δισεκατομμυρί* δισ δισ. | τρισεκατομμ* τρισ τρισ. |
-    hu                | ezer* | millió* | milliárd* mrd mrd. | billió* | 2=száz
-    tr                | bin binden bine | milyon* mn | milyar* mr | trilyon* |
-    he                | אלף אלפים אלפי | מיליון* מליון* מיליוני | מיליארד* | טריליון* |
-    ar                | ألف* آلاف الاف الف | مليون* ملايين | مليار* بليون* | تريليون* |
-    hi                | हज़ार* हजार* | मिलियन* | बिलियन* अरब* | ट्रिलियन* | 5=लाख* 7=करोड़* 7=करोड़* 11=खरब* 2=सौ
-    id                | ribu* rb | juta* jt | miliar* milyar* | triliun* | 2=ratus
-    sw                | elfu maelfu | milioni | bilioni | trilioni | 5=laki 5=lakhi
-    vi                | nghìn ngàn | triệu | tỷ tỉ | | 4=vạn
+    en | thousand* grand | million* mln mn | billion* bn | trillion* trn tn | \
+        3=k 0=k 6=m 0=m 9=b 0=b 2=hundred 5=lakh* 7=crore*
+    de | tausend* tsd tsd. | million* mio mio. mill mill. | milliarde* mrd mrd. | billion* bio bio. | \
+        2=hundert
+    nl | duizend* | miljoen* mln mln. mio | miljard* mld mld. mrd | biljoen* | 2=honderd
+    da | tusind* | million* mio mio. mill mill. | milliard* mia mia. mrd mrd. | billion* | 2=hundrede
+    nb | tusen* | million* mill mill. mio | milliard* mrd mrd. | billion* | 2=hundre
+    sv | tusen* | miljon* mn milj milj. | miljard* md mdr mrd | biljon* | 2=hundra
+    fi | tuhat* tuhan* | miljoon* milj milj. | miljard* mrd mrd. | biljoon* | 2=sata 2=sataa
+    fr | mille millier* | million* mln | milliard* mrd mds md | billion* |
+    oc | mila milièr* | milion* | miliard* | bilion* | 9=bilion*
+    ca | mil milers | milion* milió | miliard* | bilion* bilió | 9=bilion* 9=bilió
+    es an gl | mil miles | millon* millón* millóns | millardo* miliard* | billon* billón* billóns | \
+        9=billon* 9=billón*
+    pt | mil milhares | milhão milhões mi | bilhão bilhões bi mil-milhões | \
+        trilhão trilhões bilião biliões | 9=bilião 9=biliões 9=biliõ*
+    it | mila mille migliaia | milion* mln mln. | miliard* mld mld. mrd | bilion* | 12=trilion*
+    ro | mie mii | milion* milioane mil. | miliard* mld mld. | trilion* bilion* | 2=sute
+    eo | mil miloj | miliono* | miliardo* | duiliono* biliono* |
+    cs | tisíc* tis tis. | milion* milión* mil. mio | miliard* mld mld. | bilion* |
+    pl | tysiąc* tysięc* tysią* tys tys. | milion* mln mln. | miliard* mld mld. | bilion* |
+    sl | tisoč* tis tis. | milijon* mio mio. | milijard* mrd mrd. | bilijon* |
+    bs hr sr-Latn | tisuć* hiljad* tis tis. | milijun* milion* mil. mln | milijard* mlrd mlrd. | \
+        bilijun* bilion* trilion* |
+    sr-Cyrl | хиљад* тисућ* хиљ. | милион* мил. | милијард* млрд млрд. | билион* трилион* |
+    mk | илјад* | милион* мил. | милијард* | билион* трилион* |
+    bg | хиляд* хил хил. | милион* млн млн. мил. | милиард* млрд млрд. | трилион* |
+    ru | тысяч* тыс тыс. | миллион* млн млн. | миллиард* млрд млрд. | триллион* трлн трлн. |
+    uk | тисяч* тис тис. | мільйон* млн млн. | мільярд* млрд млрд. | трильйон* трлн трлн. |
+    el | χιλιάδ* χίλι* χιλ χιλ. | εκατομμύρι* εκατομμυρί* εκατ εκατ. | \
+        δισεκατομμύρι* δισεκατομμυρί* δισ δισ. | τρισεκατομμ* τρισ τρισ. |
+    hu | ezer* | millió* | milliárd* mrd mrd. | billió* | 2=száz
+    tr | bin binden bine | milyon* mn | milyar* mr | trilyon* |
+    he | אלף אלפים אלפי | מיליון* מליון* מיליוני | מיליארד* | טריליון* |
+    ar | ألف* آلاف الاف الف | مليون* ملايين | مليار* بليون* | تريليون* |
+    hi | हज़ार* हजार* | मिलियन* | बिलियन* अरब* | ट्रिलियन* | 5=लाख* 7=करोड़* 7=करोड़* 11=खरब* 2=सौ
+    id | ribu* rb | juta* jt | miliar* milyar* | triliun* | 2=ratus
+    sw | elfu maelfu | milioni | bilioni | trilioni | 5=laki 5=lakhi
+    vi | nghìn ngàn | triệu | tỷ tỉ |  | 4=vạn
 """
 # Scripts without spaces, and Korean, which has none before them: a number may go on behind ("1억 2500만").
 JOINED: Mapping[str, int] = {
@@ -67,30 +73,47 @@ BEFORE = frozenset({"sw"})
 _SPELLED_AS = {"an": "es", "gl": "pt", "oc": "ca", "nb": "no", "sr-Latn": "sr_Latn", "sr-Cyrl": "sr"}
 _UNSPACED = frozenset({"ja", "zh", "th", "ko"})
 """Their numerals are found anywhere, not between spaces."""
-# Words that hold a number and are no numerals. Month names, since Chinese, Japanese, Korean and
+# Figure | words that hold it and are no numerals. Month names, since Chinese, Japanese, Korean and
 # Vietnamese write months as figures.
-_ALSO: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "en": {
-        "a": ("1",), "an": ("1",), "per": ("1",), "another": ("1",), "each": ("1",), "every": ("1",),
-        "once": ("1",), "single": ("1",), "twice": ("2",), "double": ("2",), "doubled": ("2",),
-        "doubling": ("2",), "secondary": ("2",), "both": ("2",), "couple": ("2",), "couples": ("2",), "pair": ("2",), "thirds": ("3",),
-        "triple": ("3",), "thrice": ("3",), "quarter": ("4", "25"), "quarters": ("4",), "half": ("0.5", "50"),
-        "dozen": ("12",), "dozens": ("10", "12"), "tens": ("10",), "teenage": ("10",), "teenager": ("10",), "teenagers": ("10",), "teen": ("10",), "teens": ("10",), "decade": ("10",), "decades": ("10",),
-        "hundreds": ("100",), "century": ("100",), "centuries": ("100",), "thousands": ("1000",),
-        "noon": ("12",), "midday": ("12",), "midnight": ("0", "12", "24"), "fortnight": ("14", "2"),
-        "twenties": ("20",), "thirties": ("30",), "forties": ("40",), "fifties": ("50",), "sixties": ("60",),
-        "seventies": ("70",), "eighties": ("80",), "nineties": ("90",),
-        "january": ("1",), "february": ("2",), "march": ("3",), "april": ("4",), "may": ("5",),
-        "june": ("6",), "july": ("7",), "august": ("8",), "september": ("9",), "october": ("10",),
-        "november": ("11",), "december": ("12",),
-    },
-}  # fmt: skip
+_ALSO = {
+    "en": """
+    0    | midnight
+    0.5  | half
+    1    | a an per another each every once single january
+    2    | twice double doubled doubling secondary both couple couples pair fortnight february
+    3    | thirds triple thrice march
+    4    | quarter quarters april
+    5    | may
+    6    | june
+    7    | july
+    8    | august
+    9    | september
+    10   | tens dozens decade decades teen teens teenage teenager teenagers october
+    11   | november
+    12   | dozen dozens noon midday midnight december
+    14   | fortnight
+    20   | twenties
+    24   | midnight
+    25   | quarter
+    30   | thirties
+    40   | forties
+    50   | half fifties
+    60   | sixties
+    70   | seventies
+    80   | eighties
+    90   | nineties
+    100  | hundreds century centuries
+    1000 | thousands
+"""
+}
 
 _WORD = regex.compile(r"\p{L}[\p{L}\p{M}]*+")
 _SPACED_PHRASE = 4
 """Words of the longest numeral that is looked for: "vingt et un", "two hundred and one"."""
 # Two signs or more, or V or X: a lone I or C is a word or a unit. Cyrillic letters pass for Latin ones.
-_ROMAN = regex.compile(r"(?<![\p{L}\p{N}])(?=[IVXІХ]{2}|[VX])([XХ]{0,3})(I[XХ]|IV|V?[IІ]{0,3})(?![\p{L}\p{N}])")
+_ROMAN = regex.compile(
+    r"(?<![\p{L}\p{N}])(?=[IVXІХ]{2}|[VX])([XХ]{0,3})(I[XХ]|IV|V?[IІ]{0,3})(?![\p{L}\p{N}])"
+)
 _CYRILLIC = str.maketrans("ІХ", "IX")
 _ONES = ("", "I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX")
 
@@ -106,7 +129,9 @@ def scale(word: str, language: Language) -> frozenset[int]:
 
 
 @cache
-def _scale_words(language: Language) -> tuple[Mapping[str, frozenset[int]], tuple[tuple[str, frozenset[int]], ...]]:
+def _scale_words(
+    language: Language,
+) -> tuple[Mapping[str, frozenset[int]], tuple[tuple[str, frozenset[int]], ...]]:
     """Scale words of a language, English ones behind them: whole words, and stems, longest first."""
     words: dict[str, set[int]] = {}
     for tag in (language.tag, "en"):
@@ -162,8 +187,10 @@ def _numerals(language: Language) -> Mapping[str, tuple[str, ...]]:
         for number in (*range(1, 101), *range(200, 1001, 100)):
             for wording in _wordings(engine, number):
                 table.setdefault(wording, set()).add(str(number))
-    for word, figures in _ALSO.get(language.tag, {}).items():
-        table.setdefault(word, set()).update(figures)
+    for row in _ALSO.get(language.tag, "").strip().splitlines():
+        figure, words = row.split("|")
+        for word in words.split():
+            table.setdefault(word, set()).add(figure.strip())
     return {wording: tuple(sorted(figures)) for wording, figures in table.items()}
 
 

@@ -60,14 +60,18 @@ _NUMBER = re.compile(
 )
 _EXPONENT = re.compile(r"(?<![^\W\d_])([kcdm]?m|ft)[23](?!\d)", re.IGNORECASE)  # km2 is no number 2
 _ONE_OF = re.compile(rf"(分[の之]|분의){_SPACE}?1(?![\d,.])")  # 3分の1 is a third: no number 1
-_SEPARATORS = str.maketrans({"٫": ".", "٬": ",", "．": ".", "，": ",", "：": ":", "\u200b": None, "\u2060": None})
+_SEPARATORS = str.maketrans(
+    {"٫": ".", "٬": ",", "．": ".", "，": ",", "：": ":", "\u200b": None, "\u2060": None}
+)
 _DECIMALS = {"½": "5", "¼": "25", "¾": "75"}
 _FRACTION = re.compile(r"(\d*)([½¼¾])")
 _CJK_DECADE = re.compile(r"(\d\d)\s?世[纪紀]\s?(\d0)(?=\s?年代)")
 _CLOCK = re.compile(r"(?<!\d)(\d{1,2})[:h]00(?!\d)")
 _HOURS = re.compile(r"0\d[0-5]\d")
 
-_WORD = re.compile(r"(?:[A-Za-z\u00c0-\u024f\u1e00-\u1eff]+|(?:[^\W\d_A-Za-z]|[\u0900-\u0903\u093a-\u094f])+)\.?")
+_WORD = re.compile(
+    r"(?:[A-Za-z\u00c0-\u024f\u1e00-\u1eff]+|(?:[^\W\d_A-Za-z]|[\u0900-\u0903\u093a-\u094f])+)\.?"
+)
 _GAP = re.compile(rf"[-{_SPACE}]?(?:de )?")  # 20 de milioane
 _JOINED = re.compile(rf"[{_SPACE}]?({'|'.join(sorted(JOINED, key=len, reverse=True))})")
 
@@ -271,7 +275,9 @@ def _unwritten(figures: list[Number], words: Iterable[tuple[str, ...]]) -> list[
     """The figures that no word of the other side stands for; each word stands for one."""
     left = list(figures)
     for readings_ in words:
-        place = next((i for i, number in enumerate(left) if not set(readings_).isdisjoint(number.values)), None)
+        place = next(
+            (i for i, number in enumerate(left) if not set(readings_).isdisjoint(number.values)), None
+        )
         if place is not None:
             del left[place]
     return left

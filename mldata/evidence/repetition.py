@@ -37,7 +37,7 @@ def tokens(text: str) -> list[str]:
 
 
 def looped(text: str) -> float:
-    """Share of the tokens of `text` that say again, at once, what was just said: 0.75 for "a b a b a b a b"."""
+    """Share of the tokens of `text` that say again what was just said: 0.75 for "a b a b a b a b"."""
     words = tokens(text)
     if len(words) < 4:
         return 0.0
@@ -54,7 +54,7 @@ def looped(text: str) -> float:
 
 
 def _needed(period: int, dense: bool) -> int:
-    """Tokens that must repeat at distance `period`: a word three times more, a phrase twice, a clause once."""
+    """Tokens that must repeat at distance `period`: a word thrice more, a phrase twice, a clause once."""
     words = period // DENSITY if dense else period
     return period * (3 if words <= 1 else 2 if words < MIN_TOKENS else 1)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 
@@ -23,19 +22,27 @@ from mldata.languages import Language
 
 COLUMNS = (
     Column("spans_kept", "min", "share of the protected spans that stand in the target as often"),
-    Column("markup", "min", "agreement (F1) of headings, list items, table rows, paragraphs and other blocks"),
+    Column(
+        "markup", "min", "agreement (F1) of headings, list items, table rows, paragraphs and other blocks"
+    ),
     Column("markup_kept", "all", "the same blocks in the same order"),
     Column("numbers", "min", "agreement (F1) of the numbers on both sides, in figures or in words"),
-    Column("numbers_changed", "max", "figures of the target that the source has in no form: changed or added"),
+    Column(
+        "numbers_changed", "max", "figures of the target that the source has in no form: changed or added"
+    ),
     Column("length_ratio", "mean", "length of the target by that of the source, in characters"),
     Column("length_worst", "max", "|ln| of a segment's length ratio by the language's, of the worst segment"),
-    Column("script", "min", "share of the letters that are in the language's script, names of the source aside"),
+    Column(
+        "script", "min", "share of the letters that are in the language's script, names of the source aside"
+    ),
     Column("empty_segments", "max", "share of the text whose translation is empty"),
     Column("added_segments", "max", "share of the target's text that translates nothing"),
     Column("copied_words", "max", "share of the words that are the source's own"),
     Column("unknown_words", "max", "share of the words that no dictionary of the route held"),
     Column("pivot_words", "max", "share of the words that are the pivot language's own"),
-    Column("repetition", "max", "share of a segment, or of sentences, said again at once and not in the source"),
+    Column(
+        "repetition", "max", "share of a segment, or of sentences, said again at once and not in the source"
+    ),
 )
 MIN_WORDS = 6
 """Shares of fewer words say nothing."""
@@ -142,7 +149,9 @@ def _length_worst(pairs: Sequence[Pair], ratio: float | None) -> float | None:
     if ratio is None:
         return None
     rated = (pair for pair in pairs if pair.target and is_long(pair.source))
-    return max((abs(math.log((len(p.target) + 1) / (len(p.source) + 1) / ratio)) for p in rated), default=None)
+    return max(
+        (abs(math.log((len(p.target) + 1) / (len(p.source) + 1) / ratio)) for p in rated), default=None
+    )
 
 
 @cache
@@ -208,12 +217,12 @@ def _word_shares(pairs: Sequence[Pair]) -> tuple[float | None, float | None, flo
 
 
 def _copied_runs(pairs: Sequence[Pair]) -> float:
-    """Share of the words of the target in runs of four that the source has too, two in lower case at least."""
+    """Share of the target's words in runs of four that the source has too, at least two in lower case."""
     words = copied = 0
     for pair in pairs:
         source, target = _LETTERS.findall(pair.source), _LETTERS.findall(pair.target)
         runs = set(zip(source, source[1:], source[2:], source[3:], strict=False))
-        inside = set()
+        inside: set[int] = set()
         for place, run in enumerate(zip(target, target[1:], target[2:], target[3:], strict=False)):
             if run in runs and sum(map(str.islower, run)) >= 2:
                 inside.update(range(place, place + 4))
