@@ -16,7 +16,8 @@ from markdown_it.token import Token
 from mldata.text.blocks import PARSE_LIMIT
 
 Block = tuple[str | int, ...]
-"""What a block is, how deep it stands in quotes and list items, and its size or number."""
+"""What a block is, whether a blank line stands before it, how deep it is in quotes and list items, and its
+size or number."""
 
 _NESTING = 20
 _SOFT_WRAP = 50
@@ -76,28 +77,34 @@ def _blocks(
     quotes, items = 0, 0
     sentences: list[bool] = []  # of each open list item: whether it is a sentence after all
     numbering = _numbering(tokens)
+    opening = next((number for number, line in enumerate(lines) if line.strip(" \t>")), 0)
     for index, token in enumerate(tokens):
         kind = token.type
-        if kind == "blockquote_open":
-            quotes += 1
-        elif kind == "blockquote_close":
-            quotes -= 1
-        elif kind == "list_item_open":
+        if kind == "list_item_open":
             sentences.append(token.info in spoken)
             items += not sentences[-1]
-            if not sentences[-1]:
-                yield "item", quotes, items, numbering.get(index, "-")
         elif kind == "list_item_close":
             items -= not sentences.pop()
+        elif kind.startswith("blockquote"):
+            quotes += token.nesting
+        place = _is_apart(lines, token, opening), quotes, items
+        if kind == "list_item_open" and not sentences[-1]:
+            yield "item", *place, numbering.get(index, "-")
         elif kind == "heading_open":
-            yield "heading", quotes, items, token.tag
+            yield "heading", *place, token.tag
         elif kind == "paragraph_open" and token.map:
-            yield "paragraph", quotes, items, _height(lines[token.map[0] : token.map[1]], wrapped)
+            yield "paragraph", *place, _height(lines[token.map[0] : token.map[1]], wrapped)
         elif kind in ("fence", "code_block", "hr", "html_block"):
-            yield kind, quotes, items
+            yield kind, *place
         elif kind == "table_open":
             rows, columns = _shape(tokens, index)
-            yield from (("row", quotes, items, columns) for _ in range(rows))
+            yield from (("row", *place, columns) for _ in range(rows))
+
+
+def _is_apart(lines: Sequence[str], token: Token, opening: int) -> bool:
+    """Whether a blank line stands before the block that `token` opens; `opening` is the text's first line."""
+    start = token.map[0] if token.map else 0
+    return start > opening and not lines[start - 1].strip(" \t>")
 
 
 def _numbering(tokens: Sequence[Token]) -> dict[int, str]:

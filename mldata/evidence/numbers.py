@@ -24,8 +24,9 @@ class Number:
 
     values: tuple[str, ...]
     """Normal forms it may stand for, the likeliest first: "3 p.m." is 3 or 15."""
-    groups: tuple[str, ...]
-    """Its groups of digits, for what one side writes together and the other apart: 7.55 and 7:55."""
+    groups: tuple[tuple[str, ...], ...] = ()
+    """Its groups of digits where there are several, in each reading, for what one side writes together
+    and the other apart: 7.55 and 7:55."""
     measures: tuple[float, ...] = ()
     """About how much it is in units that the other side may have converted it to."""
 
@@ -46,6 +47,8 @@ class Matched:
 
 TOLERANCE = 0.04
 """A converted measure is rounded: 385 miles are 619.6 kilometres, 620, or 600."""
+LONGEST = 30
+"""Digits of the longest number that is read as a quantity; more are a key or a serial number."""
 
 _SPACE = "\u0020\u00a0\u202f\u2009"
 _NUMBER = re.compile(
@@ -142,15 +145,16 @@ def _number(text: str, match: re.Match[str], language: Language) -> tuple[Number
     """The number of `match` with what the words beside it make of it, and where it ends."""
     figures, end = match[0], match.end()
     plain = value(figures)
-    groups = tuple(map(value, re.findall(r"\d+", figures)))
-    if _HOURS.fullmatch(figures):  # 0230 UTC
-        groups = value(figures[:2]), value(figures[2:])
     if joined := _joined(text, match, plain):
-        return Number((joined[0],), groups), joined[1]
+        return Number((joined[0],)), joined[1]
     if powers := _powers(text, match, language):
-        return Number(tuple(_shifted(plain, power) for power in sorted(powers, reverse=True)), groups), end
-    others = readings(text, match.start(), end, plain, language)
-    return Number((plain, *others), groups, converted(text, end, plain, language)), end
+        return Number(tuple(_shifted(plain, power) for power in sorted(powers, reverse=True))), end
+    others = list(readings(text, match.start(), end, plain, language))
+    parts = [figures[:2], figures[2:]] if _HOURS.fullmatch(figures) else re.findall(r"\d+", figures)
+    groups = [tuple(map(value, parts))] if len(parts) > 1 else []
+    hours = [other.partition(".")[0] for other in others if "." in other]  # 7.30 p.m. is 19:30
+    groups += [(hour, value(parts[1])) for hour in hours if len(parts) == 2]
+    return Number((plain, *others), tuple(groups), converted(text, end, plain, language)), end
 
 
 def _shifted(plain: str, power: int) -> str:
@@ -161,7 +165,7 @@ def _shifted(plain: str, power: int) -> str:
 
 def _joined(text: str, match: re.Match[str], plain: str) -> tuple[str, int] | None:
     """Value and end of 1億2500万, 3만 5천, 2.8 พันล้าน; None where no such scale follows."""
-    follow = _JOINED.match(text, match.end())
+    follow = _JOINED.match(text, match.end()) if len(match[0]) <= LONGEST else None
     if not follow or (follow[1] == "조" and text[: match.start()].rstrip().endswith("제")):  # article 247
         return None
     power = 0
@@ -225,23 +229,30 @@ def _unmatched(these: Sequence[Number], those: Sequence[Number]) -> tuple[list[N
 def _in_groups(whole: list[Number], parts: list[Number]) -> tuple[list[Number], list[Number]]:
     """Take out what one side writes together and the other apart: 7.55 and 7:55, 5.2024 and 2024/05."""
     kept = []
+    rest = list(parts)
     for number in whole:
-        if len(number.groups) == 1:
+        found = next((found for groups in number.groups if (found := _found(groups, rest))), None)
+        if not found:
             kept.append(number)
-            continue
-        rest = list(parts)
-        same = next((part for part in rest if part.groups == number.groups), None)
-        if same:
-            rest.remove(same)
-        for group in () if same else number.groups:
-            part = next((part for part in rest if group in part.values), None)
-            if part is None:
-                kept.append(number)
-                break
+        for part in found or ():
             rest.remove(part)
-        else:
-            parts = rest
-    return kept, parts
+    return kept, rest
+
+
+def _found(groups: tuple[str, ...], parts: Sequence[Number]) -> list[Number] | None:
+    """The numbers that together have these groups of digits: one that has them all, or one for each."""
+    same = next((part for part in parts if groups in part.groups), None)
+    if same:
+        return [same]
+    rest = list(parts)
+    found = []
+    for group in groups:
+        part = next((part for part in rest if group in part.values), None)
+        if part is None:
+            return None
+        rest.remove(part)
+        found.append(part)
+    return found
 
 
 def _measured(lost: list[Number], new: list[Number]) -> tuple[list[Number], list[Number]]:

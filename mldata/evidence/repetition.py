@@ -44,7 +44,7 @@ def looped(text: str) -> float:
     dense = 2 * len(_IS_DENSE.findall(text)) > len(words)
     codes = np.unique(np.array(words), return_inverse=True)[1]
     said = np.zeros(len(codes), dtype=bool)
-    for period in range(1, min(LONGEST * (DENSITY if dense else 1), len(codes) // 2) + 1):
+    for period in range(1, min(LONGEST * (DENSITY if dense else 1), (len(codes) + 1) // 2) + 1):
         again = codes[period:] == codes[:-period]
         for start, length in _runs(again):
             if length >= _needed(period, dense):
@@ -56,6 +56,8 @@ def looped(text: str) -> float:
 def _needed(period: int, dense: bool) -> int:
     """Tokens that must repeat at distance `period`: a word thrice more, a phrase twice, a clause once."""
     words = period // DENSITY if dense else period
+    if words > MIN_TOKENS:
+        return period - 1  # the last copy lacks the comma
     return period * (3 if words <= 1 else 2 if words < MIN_TOKENS else 1)
 
 
