@@ -22,6 +22,8 @@ size or number."""
 _NESTING = 20
 _SOFT_WRAP = 50
 """A shorter line was broken by its author: a verse, an address, "Q: ..."."""
+_FINAL = frozenset(".!?…:;。！？।؟")
+_CLOSING = "\"'”’»)]*_"
 _FENCE = re.compile(r"[ \t>]*+(?:(?:[-*+]|\d{1,9}[.)])[ \t]++)?(`{3,}(?=[^`]*+\Z)|~{3,})")
 _LINES = (
     ("item", re.compile(r"[ \t>]*(?:[-*+]|\d{1,9}[.)])[ \t]")),
@@ -29,6 +31,7 @@ _LINES = (
     ("row", re.compile(r"[ \t>]*\|")),
     ("blank", re.compile(r"[ \t>]*\Z")),
 )
+_OPENING = re.compile(r"(?m)^[ \t>]*(\d{1,9})[.)][ \t]")
 _NUMERAL = re.compile(r"\d+")
 
 
@@ -59,16 +62,15 @@ def outline(text: str, other: str = "", *, wrapped: bool = False) -> list[Block]
         parser.block.parse(text, parser, {}, tokens)
         # It drops what nests deeper than its limit, and says nothing.
         if all(token.level < _NESTING - 1 for token in tokens):
-            return list(_blocks(text.split("\n"), tokens, _spoken(other), wrapped))
+            return list(_blocks(text.split("\n"), tokens, _spoken(text, other), wrapped))
     return list(_line_by_line(text))
 
 
-def _spoken(other: str) -> frozenset[str]:
-    """Numbers in `other` that open no line, so that a line that opens with one may be a sentence."""
-    if not other:
-        return frozenset()
-    openings = {match[1] for match in re.finditer(r"(?m)^[ \t>]*(\d{1,9})[.)][ \t]", other)}
-    return frozenset(_NUMERAL.findall(other)) - openings
+def _spoken(text: str, other: str) -> frozenset[str]:
+    """Numbers that open a line of `text` and stand in the prose of `other`, with no neighbour in a list."""
+    here, there = ({match[1] for match in _OPENING.finditer(side)} for side in (text, other))
+    listed = {str(int(number) + step) for number in here for step in (-1, 1)}
+    return frozenset(here & set(_NUMERAL.findall(other)) - there - listed)
 
 
 def _blocks(
@@ -127,8 +129,14 @@ def _numbering(tokens: Sequence[Token]) -> dict[int, str]:
 def _height(lines: Sequence[str], wrapped: bool) -> int:
     """Lines of a paragraph; one where they may have been wrapped by width and that is asked for."""
     inner = [line for line in lines[:-1] if line.strip(" \t>")]
-    soft = all(_width(line.strip()) >= _SOFT_WRAP and not line.endswith(("  ", "\\")) for line in inner)
+    soft = not any(map(_is_authors, inner))
     return 1 if wrapped and soft else len(inner) + 1
+
+
+def _is_authors(line: str) -> bool:
+    """Whether the author broke the line: it is short, or ends a sentence, or says so."""
+    bare = line.strip()
+    return _width(bare) < _SOFT_WRAP or line.endswith(("  ", "\\")) or bare.rstrip(_CLOSING)[-1:] in _FINAL
 
 
 def _width(line: str) -> int:
