@@ -6,7 +6,7 @@ Scale words are our own table, one row a language. Written-out numbers are CLDR'
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import cache
 
@@ -71,8 +71,10 @@ BEFORE = frozenset({"sw"})
 
 # CLDR spells these under another name, or not at all: a near relative's words are better than none.
 _SPELLED_AS = {"an": "es", "gl": "pt", "oc": "ca", "nb": "no", "sr-Latn": "sr_Latn", "sr-Cyrl": "sr"}
-_UNSPACED = frozenset({"ja", "zh", "th", "ko"})
+_UNSPACED = frozenset({"ja", "zh", "th"})
 """Their numerals are found anywhere, not between spaces."""
+_SYLLABLES = frozenset("영일이삼사오육칠팔구십백")
+"""Sino-Korean numerals of one syllable: as words they mean other things, this or day or four."""
 # Figure | words that hold it and are no numerals. Month names, since Chinese, Japanese, Korean and
 # Vietnamese write months as figures.
 _ALSO = {
@@ -154,27 +156,31 @@ def written(text: str, language: Language) -> Iterator[tuple[str, ...]]:
     """Numbers that `text` writes out, each as the figures it may stand for; the longest wording counts."""
     numerals = _numerals(language)
     if language.tag in _UNSPACED:
-        for match in _anywhere(language).finditer(text):
-            yield numerals[match[0]]
-    words = [match[0].casefold() for match in _WORD.finditer(text)]
+        yield from (numerals[match[0]] for match in _anywhere(language).finditer(text))
+    else:
+        yield from _spaced([match[0].casefold() for match in _WORD.finditer(text)], numerals, language)
+    for match in _ROMAN.finditer(text):
+        yield (str(10 * len(match[1]) + _ONES.index(match[2].translate(_CYRILLIC))),)
+
+
+def _spaced(
+    words: Sequence[str], numerals: Mapping[str, tuple[str, ...]], language: Language
+) -> Iterator[tuple[str, ...]]:
     index = 0
     while index < len(words):
         for length in range(min(_SPACED_PHRASE, len(words) - index), 0, -1):
             found = numerals.get(" ".join(words[index : index + length]))
-            if found and (length > 1 or language.tag not in _UNSPACED):
+            if found:
                 index += length
                 powers = scale(words[index], language) if index < len(words) else frozenset()
                 yield tuple(_scaled(figure, power) for figure in found for power in powers or {0})
                 break
         else:
             index += 1
-    for match in _ROMAN.finditer(text):
-        tens, ones = match[1], match[2].translate(_CYRILLIC)
-        yield (str(10 * len(tens) + _ONES.index(ones)),)
 
 
 def _scaled(figure: str, power: int) -> str:
-    return format((Decimal(figure).scaleb(power)).normalize(), "f")
+    return format(Decimal(figure).scaleb(power).normalize(), "f")
 
 
 @cache
@@ -191,7 +197,7 @@ def _numerals(language: Language) -> Mapping[str, tuple[str, ...]]:
         figure, words = row.split("|")
         for word in words.split():
             table.setdefault(word, set()).add(figure.strip())
-    return {wording: tuple(sorted(figures)) for wording, figures in table.items()}
+    return {wording: tuple(sorted(table[wording])) for wording in table if wording not in _SYLLABLES}
 
 
 def _wordings(engine: RbnfEngine, number: int) -> Iterator[str]:

@@ -121,11 +121,12 @@ def compare(source: str, target: str, source_language: Language, target_language
     new, lost = _in_groups(new, lost)
     if all(number in lost for number in these if number.measures):  # one text has one system of units
         lost, new = _measured(lost, new)
+    changed = bool(lost)
     lost = _unwritten(lost, written(_normalised(target), target_language)) if lost else lost
-    if new and not lost:
+    if new and not changed:
         new = _unwritten(new, written(_normalised(source), source_language))
     both = total - len(lost) - len(new)
-    if not lost:
+    if not changed:
         new = [number for number in new if not any(_says_again(said, number) for said in these)]
     return Matched(total, both, len(lost), len(new))
 
