@@ -159,7 +159,7 @@ def canonical(tag: str) -> str:
 
 
 def language(tag: str) -> Language:
-    """What the identifiers call the language `tag`, of any region; InputError where no table row covers it."""
+    """What identifiers call the language `tag`, of any region; InputError where no table row covers it."""
     wanted = canonical(tag)
     if wanted in LANGUAGES:
         return LANGUAGES[wanted]

@@ -203,7 +203,7 @@ def _digests(
     measuring = [
         evidence.VERSION,
         damage.VERSION,
-        version("sacrebleu"),
+        *(version(package) for package in ("sacrebleu", "markdown-it-py", "unicode-rbnf")),
         encoder.digest,
         *(i.digest for i in identifiers),
     ]

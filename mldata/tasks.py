@@ -20,7 +20,7 @@ from mldata import evidence
 from mldata.chunks import chunk_table
 from mldata.concepts import Concept, from_table
 from mldata.encode import open_encoder
-from mldata.evidence import Pair, Unit, alignment, language, rows, wrong_items
+from mldata.evidence import Pair, Unit, alignment, language, rows, structure, wrong_items
 from mldata.evidence.alignment import Pool
 from mldata.evidence.rows import Context
 from mldata.evidence.similarity import Neighbours
@@ -229,6 +229,7 @@ class Worker:
             vectors,
             Neighbours.of(units, vectors),
             Pool.of_units(units, vectors),
+            structure.ratio_of(units),
         )
         measured = rows.of_units(units, context)
         found = rows.of_concepts(measured, units, vectors)

@@ -71,7 +71,7 @@ def _judged(texts: Sequence[str]) -> list[str]:
 def _unit(
     whole: str, pieces: Sequence[str], answers: Mapping[str, Identified], as_anchor: set[str]
 ) -> tuple[float | None, float | None, str | None]:
-    """Of a right whole, the share of its pieces that isn't the anchor's; of another, the share that is right."""
+    """Of a right whole, the share of pieces that aren't the anchor's; of another, the share that is right."""
     total = sum(map(len, pieces))
     if not total:
         return None, None, None

@@ -41,6 +41,8 @@ class Context:
     vectors: Embedded
     neighbours: Neighbours | None
     pool: Pool | None
+    ratio: float | None
+    """How long a target is by its source, `structure.ratio_of` the chunk."""
 
 
 def of_units(units: Sequence[Unit], context: Context) -> pl.DataFrame:
@@ -56,7 +58,7 @@ def of_units(units: Sequence[Unit], context: Context) -> pl.DataFrame:
         similarity.measure(units, context.vectors, context.neighbours),
         alignment.measure(units, context.vectors, context.pool, context.target.tag),
         back_translation.measure(units, context.vectors),
-        structure.measure(units, context.target),
+        structure.measure(units, context.target, context.ratio, context.anchor),
     ]
     return pl.concat([pl.DataFrame(places), *kinds], how="horizontal")
 
@@ -76,9 +78,10 @@ def issues() -> pl.Expr:
     """What a reader should look at in a row, in words."""
     found = {
         "spans_lost": pl.col("spans_kept") < 1,
-        "numbers_changed": pl.col("numbers") < 1,
+        "numbers_changed": pl.col("numbers_changed") > 0,
         "markup_changed": ~pl.col("markup_kept"),
         "segments_empty": pl.col("empty_segments") > 0,
+        "segments_added": pl.col("added_segments") > 0,
         "answers_alike": ~pl.col("answers_differ"),
         "nothing_to_translate": pl.col("empty_segments").is_null(),
         "too_short_to_identify": pl.col("language_score").is_null() & pl.col("empty_segments").is_not_null(),

@@ -28,7 +28,7 @@ import numpy as np
 import polars as pl
 
 from mldata.encode import open_encoder
-from mldata.evidence import Unit, rows, wrong_items
+from mldata.evidence import Unit, rows, structure, wrong_items
 from mldata.evidence.alignment import Pool, align_units
 from mldata.evidence.rows import Context
 from mldata.evidence.similarity import Neighbours
@@ -183,6 +183,7 @@ def evidence_of(corpus: Corpus, shape: str, items: list[tuple[Unit, ...]], embed
         vectors,
         neighbours,
         Pool.of_units(aligned, vectors),
+        structure.ratio_of(aligned),
     )
     measured = rows.of_units(aligned, context)
     right = rows.of_concepts(measured, aligned, vectors).with_columns(kind=pl.lit("right"), field=pl.lit(""))
