@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 
 def rules(
+    path: Annotated[
+        Path | None, typer.Argument(metavar="SET", help="A set: the thresholds its rows were selected by.")
+    ] = None,
     pipeline: Annotated[
         str, typer.Option(help="A recipe shipped with mldata, or a .toml file.")
     ] = "embedded",
 ) -> None:
-    """Print a pipeline's rules with their thresholds and reasons, and what each evidence column says.
+    """Print the rules of a pipeline or a set: thresholds, reasons, and what each evidence column says.
 
     A row passes a rule whose evidence is null: there was nothing to measure.
 
-    [bold]Example[/bold]
+    [bold]Examples[/bold]
 
       mldata rules --pipeline embedded
+
+      mldata rules sets/en_prefs
     """
     from rich.markup import escape
 
@@ -27,9 +33,14 @@ def rules(
     from mldata.recipe import load_recipe
     from mldata.screening import when
     from mldata.selection import NOT_KEPT, check_rules
+    from mldata.shards import read_manifest
 
-    recipe = load_recipe(pipeline)
-    check_rules(recipe.rules, recipe.anchor_rules)
+    if path is None:
+        recipe = load_recipe(pipeline)
+        check_rules(recipe.rules, recipe.anchor_rules)
+    else:
+        manifest = read_manifest(path)
+        recipe = manifest.recipe.model_copy(update={"rules": manifest.rules, "select": manifest.select})
     rows = table("rule", "holds when", "a row that breaks it")
     for rule in recipe.anchor_rules:
         rows.add_row(rule.name, f"source: {rule.when}", escape(rule.because))

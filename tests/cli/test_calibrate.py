@@ -136,6 +136,13 @@ def test_calibrate_tightens_the_rows_of_the_set_and_says_how(command, ours):
     assert "## Calibration" in (ours / "README.md").read_text("utf-8")
 
 
+def test_rules_prints_the_thresholds_in_force(command, ours):
+    assert command("calibrate", ours).code == 0
+    value = manifest(ours)["rules"][1]["per_language"]["es"]
+    assert f"(es {value:g})" in command("rules", ours).out
+    assert "(es " not in command("rules").out
+
+
 def test_what_was_not_reached_and_what_has_too_little_data_is_named(command, ours):
     done = command("calibrate", ours)
     assert f"more than that is accepted, held out: {KINDS[1]} es" in done.out
