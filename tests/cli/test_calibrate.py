@@ -1,4 +1,4 @@
-"""`mldata calibrate` on a set of 300 pairs whose evidence was written by hand, so that it is known."""
+"""`mldata calibrate` on a set of 160 pairs whose evidence was written by hand, so that it is known."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ from mldata.evidence.damage import DAMAGES
 from mldata.pipeline import sampled_chunks
 from mldata.selection import Measured
 from mldata.store import read_table, write_table
-from tests.conftest import Finished, bytes_of, oven, write_jsonl
+from tests.conftest import Finished, bytes_of, oven, train, write_jsonl
 
 RECIPE = """
 name = "plumbing"
@@ -69,7 +69,7 @@ def home(tmp_path_factory):
     """A folder with a set that was not calibrated, and its store."""
     folder = tmp_path_factory.mktemp("calibrate")
     (folder / "plumbing.toml").write_text(RECIPE, "utf-8")
-    source = write_jsonl(folder / "ovens.jsonl", [oven(degrees) for degrees in range(100, 400)])
+    source = write_jsonl(folder / "ovens.jsonl", [oven(degrees) for degrees in range(100, 260)])
     options = {"recipe": str(folder / "plumbing.toml"), "workers": 1, "calibration": False}
     mldata.build(str(source), targets="es,gl", out=folder / "set", **options)
     measured = Measured.of_set(folder / "set")
@@ -234,3 +234,51 @@ def test_a_store_without_wrong_items_is_named_with_the_remedy(command, ours):
     assert done.code == 2
     assert "has no wrong items of es to calibrate on: run the same `mldata build` again" in done.err
     assert done.err.count("\n") == 1
+
+
+@pytest.fixture(scope="module")
+def real(apertium, tmp_path_factory):
+    """A set of 140 pairs built by the real engines, calibrated as builds are."""
+    folder = tmp_path_factory.mktemp("real")
+    pairs = [pair for number in range(70) for pair in (oven(150 + number), train(10 + number))]
+    source = write_jsonl(folder / "prefs.jsonl", pairs)
+    made = mldata.build(str(source), targets="es", out=folder / "set", workers=1)
+    return source, folder / "set", made
+
+
+@pytest.mark.slow
+def test_a_build_calibrates_on_wrong_items_of_its_own_rows(command, real):
+    _, path, made = real
+    found = json.loads((path / "calibration.json").read_text("utf-8"))["languages"]["es"]
+    assert found["enough_data"]
+    assert found["rows"] == 140
+    assert set(found["damages"]) == {damage.name for damage in DAMAGES}
+    for kind in ("copied", "collapsed", "swapped", "number_changed", "other_text"):
+        assert found["damages"][kind]["items"] > 50
+        assert found["damages"][kind]["verdict"] == "reached", kind
+    assert found["kept"] >= 0.95 * found["passing"] > 100
+    assert made.languages["es"].passed == found["kept"]
+    assert made.calibration
+    assert command("verify", path).code == 0
+
+
+@pytest.mark.slow
+def test_built_and_calibrated_again_the_bytes_are_the_same(command, real):
+    source, path, _ = real
+    before = bytes_of(path, "run.json")
+    assert command("build", "--source", source, "--targets", "es", "--out", path).code == 0
+    assert bytes_of(path, "run.json") == before
+    assert command("calibrate", path).code == 0
+    assert bytes_of(path, "run.json") == before
+
+
+@pytest.mark.slow
+def test_a_build_may_be_told_to_take_the_recipes_thresholds(command, real, tmp_path):
+    source, path, _ = real
+    work = path.with_name("set.work")
+    told = ("--targets", "es", "--out", tmp_path / "set", "--work", work, "--no-calibration")
+    done = command("build", "--source", source, *told)
+    assert done.code == 0
+    assert "calibrat" not in done.out
+    assert not (tmp_path / "set/calibration.json").exists()
+    assert manifest(tmp_path / "set")["rules"] == manifest(tmp_path / "set")["recipe"]["rules"]
