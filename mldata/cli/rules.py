@@ -16,7 +16,7 @@ def rules(
         str, typer.Option(help="A recipe shipped with mldata, or a .toml file.")
     ] = "embedded",
 ) -> None:
-    """Print the rules of a pipeline or a set: thresholds, reasons, and what each evidence column says.
+    """Print the rules of a pipeline or a set with their thresholds and reasons, and what evidence says.
 
     A row passes a rule whose evidence is null: there was nothing to measure.
 
@@ -30,6 +30,7 @@ def rules(
 
     from mldata.cli.screen import console, table
     from mldata.evidence import columns
+    from mldata.evidence.damage import DAMAGES
     from mldata.recipe import load_recipe
     from mldata.screening import when
     from mldata.selection import NOT_KEPT, check_rules
@@ -58,3 +59,7 @@ def rules(
         "length_deviation", "row", "|ln| of length_ratio by the language's median in this source"
     )
     console.print(meanings)
+    wrong = table("wrong items", "what is wrong with them: thresholds are calibrated on these")
+    for damage in DAMAGES:
+        wrong.add_row(damage.name, damage.meaning)
+    console.print(wrong)

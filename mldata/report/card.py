@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mldata.calibration import Calibration, interval, percent
+from mldata.evidence.damage import DAMAGES
 from mldata.recipe import Rule
 from mldata.shards import Manifest
 
@@ -52,6 +53,7 @@ def _body(manifest: Manifest) -> list[str]:
 def _calibration(calibration: Calibration) -> list[str]:
     """False accepts per language and kind of damage, and the rows that they cost."""
     languages = calibration.languages
+    meanings = {damage.name: damage.meaning for damage in DAMAGES}
     damages = {kind: None for language in languages.values() for kind in language.damages}
     lines = [
         "",
@@ -74,7 +76,7 @@ def _calibration(calibration: Calibration) -> list[str]:
             rates = language.damages[kind]
             few = " (too few)" if rates.verdict == "too_little_data" else ""
             cells.append(f"{interval(rates.held_out)}{few}")
-        lines.append(f"| {kind} | {' | '.join(cells)} |")
+        lines.append(f"| {kind}: {meanings.get(kind, '')} | {' | '.join(cells)} |")
     return lines
 
 
