@@ -27,7 +27,7 @@ from mldata.recipe import CalibrationPolicy, Rule
 from mldata.selection import Measured, length_deviation, median_length_ratio
 from mldata.store import read_table
 
-FOLDS = 5
+FOLDS = 10
 MIN_ROWS = 100
 """Passing rows below which one row is more than a percent, and a language's thresholds are left alone."""
 MIN_ITEMS = 50
@@ -35,8 +35,10 @@ MIN_ITEMS = 50
 SLOWEST = 20.0
 """A move must remove this many times the share of a kind's accepted items that it costs of right rows, or
 1 / max_loss times if that is less: slower than that, max_loss isn't enough to be rid of the kind, and the
-rows are better spent on another. It also keeps what chance leaves at the ends of like distributions from
-counting."""
+rows are better spent on another. Where less than one item in twenty is accepted the share is of one in twenty:
+the last items of a kind should not cost more rows than there are of them. Without this last part, the 258
+pairs of en_prefs in pt, es and gl lose 5.6 % of their right rows instead of 2.1 % (held out), for 2.9 %
+instead of 3.2 % of replaced sentences accepted and as little elsewhere."""
 
 _SALT = b"mldata calibration 1"
 _SCALE = 10_000
@@ -260,7 +262,8 @@ def _best_move(evidence: _Evidence, bounds: _Ints, kind: int, max_loss: float) -
     wrong = evidence.wrong[(evidence.kinds == kind) & evidence.passes(evidence.wrong, bounds)]
     wrong = np.sort(wrong, axis=0)
     left = len(right) - rows + int(max_loss * rows)
-    best = min(SLOWEST, 1 / max_loss if max_loss else SLOWEST) * len(wrong) / (rows + 1)
+    pace = min(SLOWEST, 1 / max_loss) if max_loss else SLOWEST
+    best = pace * max(len(wrong), evidence.items[kind] / SLOWEST) / (rows + 1)
     found = None
     for rule in range(len(bounds)):
         # A bound lies between the last item removed and the first right row kept: one candidate for each

@@ -45,7 +45,7 @@ def evidence(concepts=400, seed=0):
 
     items = [
         wrong("other_text", similarity_min=(0.86 - 0.1 * draw.beta(2, 2, concepts)).round(4)),
-        wrong("dropped_sentence", length_deviation=abs(draw.normal(0.45, 0.1, concepts)).round(4)),
+        wrong("dropped_sentence", length_deviation=abs(draw.normal(0.5, 0.1, concepts)).round(4)),
         wrong("polite_form", similarity_min=(0.94 - 0.08 * draw.beta(2, 5, concepts)).round(4)),
         wrong("collapsed", answers_differ=[False] * concepts),
     ]
@@ -102,7 +102,7 @@ def test_the_held_out_rate_is_the_one_asked_for_or_less(rate):
     for kind in ("other_text", "dropped_sentence"):
         counts = [calibrate(*evidence(300, seed), false_accept=rate).damages[kind] for seed in range(15)]
         assert sum(c.held_out.count for c in counts) <= 1.1 * rate * sum(c.items for c in counts)
-        assert sum(c.floors for c in counts) >= 0.5 * sum(c.items for c in counts)
+        assert sum(c.floors for c in counts) >= 0.4 * sum(c.items for c in counts)
 
 
 def test_where_right_and_wrong_overlap_much_the_rate_is_met_and_paid_for():
