@@ -35,10 +35,10 @@ MIN_ITEMS = 50
 SLOWEST = 20.0
 """A move must remove this many times the share of a kind's accepted items that it costs of right rows, or
 1 / max_loss times if that is less: slower than that, max_loss isn't enough to be rid of the kind, and the
-rows are better spent on another. Where less than one item in twenty is accepted the share is of one in twenty:
-the last items of a kind should not cost more rows than there are of them. Without this last part, the 258
-pairs of en_prefs in pt, es and gl lose 5.6 % of their right rows instead of 2.1 % (held out), for 2.9 %
-instead of 3.2 % of replaced sentences accepted and as little elsewhere."""
+rows are better spent on another. Where less than one item in twenty is accepted the share is of one in
+twenty: the last items of a kind should not cost more rows than there are of them. Without this last part the
+258 pairs of en_prefs in pt, es and gl lose 5.6 % of their right rows instead of 2.1 % (held out), for 2.9 %
+instead of 3.2 % of replaced sentences accepted and little elsewhere."""
 
 _SALT = b"mldata calibration 1"
 _SCALE = 10_000
