@@ -1,4 +1,4 @@
-"""JSON Schema of what mldata reads and writes: recipe, manifest, and the rows of a shard.
+"""JSON Schema of what mldata reads and writes: recipe, manifest, calibration, and the rows of a shard.
 
 `python -m mldata.json_schemas` writes them to schemas/; a test holds files and code in step.
 """
@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from mldata import shards
+from mldata.calibration import Calibration
 from mldata.evidence import columns
 from mldata.recipe import Recipe, resource
 
@@ -22,6 +23,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     return {
         "recipe.schema.json": {"$schema": _DRAFT, **Recipe.model_json_schema()},
         "manifest.schema.json": {"$schema": _DRAFT, **shards.Manifest.model_json_schema()},
+        "calibration.schema.json": {"$schema": _DRAFT, **Calibration.model_json_schema()},
         "row.schema.json": _row(),
     }
 

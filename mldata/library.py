@@ -13,17 +13,18 @@ from typing import Any, Literal
 import polars as pl
 from pydantic import ValidationError
 
-from mldata import pipeline, screening, selection, shards
+from mldata import pipeline, screening, selection, shards, tightening
+from mldata.calibration import Calibration, tightened
 from mldata.errors import InputError
 from mldata.memory import Peak
 from mldata.pipeline import Plan
-from mldata.recipe import Policy, load_recipe
+from mldata.recipe import CalibrationPolicy, Policy, Recipe, load_recipe
 from mldata.selection import Measured
 from mldata.shards import Manifest
 from mldata.sources import Format, open_source
 from mldata.tasks import Task
 
-__all__ = ["build", "finish", "open_set", "plan", "select", "verify"]
+__all__ = ["build", "calibrate", "finish", "open_set", "plan", "select", "verify"]
 
 Groups = Literal["partial", "quorum", "complete"]
 Repeats = Literal["report", "drop", "off"]
@@ -69,10 +70,11 @@ def build(
     quorum: int | None = None,
     near_duplicates: Repeats | None = None,
     decontaminate: Sequence[str] | None = None,
+    calibration: bool = True,
     done: Callable[[Task], None] = lambda task: None,
     **options: Any,
 ) -> Manifest:
-    """Make the set `out`: plan, run what is missing, select. `options` are those of `plan`.
+    """Make the set `out`: plan, run what is missing, calibrate, select. `options` are those of `plan`.
 
     `decontaminate` names evaluation texts, "FILE" or "FILE:column", and replaces the recipe's.
     """
@@ -86,6 +88,7 @@ def build(
         quorum=quorum,
         near_duplicates=near_duplicates,
         decontaminate=decontaminate,
+        calibration=calibration,
         done=done,
     )
 
@@ -100,12 +103,13 @@ def finish(
     quorum: int | None = None,
     near_duplicates: Repeats | None = None,
     decontaminate: Sequence[str] | None = None,
+    calibration: bool = True,
     done: Callable[[Task], None] = lambda task: None,
 ) -> Manifest:
-    """Run what a plan misses, then select."""
+    """Run what a plan misses, calibrate unless the recipe or `calibration` says not to, then select."""
     started = time.monotonic()
     recipe = made.recipe
-    changed = selection.change_rules(recipe.rules, rules)
+    selection.change_rules(recipe.rules, rules)  # hours of work should not end with a rule misspelt
     policy_made = _policy(
         recipe.select, policy, quorum, near_duplicates=near_duplicates, decontaminate=decontaminate
     )
@@ -118,12 +122,16 @@ def finish(
             "machine": f"{platform.platform()}, {os.cpu_count()} CPUs, Python {platform.python_version()}",
             "tasks_run": len(made.missing),
         }
+        measured = Measured.of_plan(made)
+        wanted = calibration and recipe.calibration.enabled
+        found = tightening.calibrate(measured, made.targets, recipe.calibration) if wanted else None
         manifest = selection.select(
-            Measured.of_plan(made),
+            measured,
             Path(out),
             targets=made.targets,
-            rules=changed,
+            rules=selection.change_rules(tightened(found, recipe.rules), rules),
             policy=policy_made,
+            calibration=found,
             run=facts,
         )
     facts |= {"seconds": round(time.monotonic() - started, 1), "peak_memory_bytes": peak.bytes}
@@ -142,14 +150,17 @@ def select(
     test_share: float | None = None,
     near_duplicates: Repeats | None = None,
     decontaminate: Sequence[str] | None = None,
+    calibration: bool = True,
     work: str | Path | None = None,
 ) -> Manifest:
     """Choose again from the store of the set `path`, and write it (or `out`). No engine is opened.
 
-    `rules` change those of the recipe; what an earlier `select` changed doesn't carry over.
+    `rules` change those of the recipe, as the set's calibration.json tightened them unless `calibration` is
+    false; what an earlier `select` changed doesn't carry over.
     """
     path = Path(path)
     measured = Measured.of_set(path, Path(work) if work else None)
+    found = shards.read_calibration(path, shards.read_manifest(path)) if calibration else None
     policy_made = _policy(
         measured.recipe.select,
         policy,
@@ -165,10 +176,57 @@ def select(
         measured,
         Path(out) if out else path,
         targets=selection.select_targets(targets, measured),
-        rules=selection.change_rules(measured.recipe.rules, rules),
+        rules=selection.change_rules(tightened(found, measured.recipe.rules), rules),
         policy=policy_made,
+        calibration=found,
         run={"command": sys.argv},
     )
+
+
+def calibrate(
+    path: str | Path,
+    *,
+    false_accept: float | None = None,
+    max_loss: float | None = None,
+    targets: str | None = None,
+    work: str | Path | None = None,
+    dry_run: bool = False,
+) -> Calibration:
+    """Find the thresholds of the set `path` anew from the wrong items in its store, and rewrite its shards.
+
+    `false_accept` and `max_loss` are the recipe's unless given; languages not in `targets` get the recipe's
+    thresholds. The set keeps its languages and group policy. `dry_run` writes nothing.
+    """
+    path = Path(path)
+    manifest = shards.read_manifest(path)
+    measured = Measured.of_set(path, Path(work) if work else None)
+    policy = _calibration_policy(measured.recipe, false_accept, max_loss)
+    chosen = selection.select_targets(targets, measured) if targets else manifest.targets
+    found = tightening.calibrate(measured, chosen, policy)
+    if not dry_run:
+        selection.select(
+            measured,
+            path,
+            targets=manifest.targets,
+            rules=tightened(found, measured.recipe.rules),
+            policy=manifest.select,
+            calibration=found,
+            run={"command": sys.argv},
+        )
+    return found
+
+
+def _calibration_policy(
+    recipe: Recipe, false_accept: float | None, max_loss: float | None
+) -> CalibrationPolicy:
+    """The recipe's with what was asked for."""
+    asked = {"false_accept": false_accept, "max_loss": max_loss}
+    changes = {name: value for name, value in asked.items() if value is not None}
+    try:
+        return CalibrationPolicy.model_validate(recipe.calibration.model_dump() | changes)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(f"{first['loc'][0]} {first['input']:g}: {first['msg']}") from None
 
 
 def _policy(recipe: Policy, groups: Groups | None, quorum: int | None, **more: Any) -> Policy:

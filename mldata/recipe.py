@@ -115,6 +115,21 @@ class Policy(_Model):
     )
 
 
+class CalibrationPolicy(_Model):
+    """How far a build tightens the rules' thresholds, language by language; see `mldata calibrate`."""
+
+    enabled: bool = Field(default=True, description="false: the thresholds hold as they are written")
+    false_accept: float = Field(
+        default=0.01,
+        gt=0,
+        lt=1,
+        description="share of wrong items that may be accepted, of each kind of damage",
+    )
+    max_loss: float = Field(
+        default=0.05, ge=0, lt=1, description="share of a language's passing rows that tightening may cost"
+    )
+
+
 class Recipe(_Model):
     """See the module."""
 
@@ -129,6 +144,7 @@ class Recipe(_Model):
     )
     encoder: Word = Field(description="the sentence encoder")
     select: Policy = Policy()
+    calibration: CalibrationPolicy = CalibrationPolicy()
     rules: list[Rule] = Field(default=[], description="rules over the translated rows' evidence")
     anchor_rules: list[Rule] = Field(default=[], description="rules over the source rows' evidence")
 

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from mldata import __version__, shards
+from mldata.calibration import FILE, Calibration
 from mldata.chunks import SourceIndex, chunk_table, load_index, source_folder
 from mldata.concepts import FIELDS
 from mldata.errors import InputError
@@ -160,9 +161,10 @@ def select(
     targets: Sequence[str],
     rules: Sequence[Rule],
     policy: Policy,
+    calibration: Calibration | None = None,
     run: Mapping[str, Any] | None = None,
 ) -> Manifest:
-    """Write the set `out`. `run` goes into run.json."""
+    """Write the set `out`. `calibration` is what tightened `rules`, if anything; `run` goes into run.json."""
     check_rules(rules, measured.recipe.anchor_rules)
     if policy.groups == "quorum" and policy.quorum > len(targets):
         raise InputError(f"a quorum of {policy.quorum} can't be met by {len(targets)} targets")
@@ -170,7 +172,10 @@ def select(
     try:
         with shards.replacing(out) as folder:
             manifest = _Selection(measured, folder, targets, rules, policy).run(out)
-            (folder / "README.md").write_text(card.render(manifest), "utf-8")
+            if calibration is not None:
+                shards.write_json(folder / FILE, calibration)
+                manifest = manifest.model_copy(update={"calibration": shards.sha256(folder / FILE)})
+            (folder / "README.md").write_text(card.render(manifest, calibration), "utf-8")
             shards.write_json(folder / "run.json", run or {})
             shards.write_json(folder / "manifest.json", manifest)
     except OSError as error:
@@ -205,7 +210,7 @@ class _Selection:
         self.measured, self.folder, self.policy = measured, folder, policy
         self.targets, self.rules = tuple(targets), list(rules)
         self.tallies = {tag: _Tally() for tag in (measured.anchor, *targets)}
-        self.medians = {target: self._median(target) for target in targets}
+        self.medians = {target: median_length_ratio(measured, target) for target in targets}
         self.screening = Screening.of(measured.store, measured.index, measured.anchor, policy)
         self.concepts_kept = 0
         extra = None
@@ -240,31 +245,10 @@ class _Selection:
         assert isinstance(frame, pl.DataFrame)
         return frame
 
-    def _median(self, target: str) -> float | None:
-        """Median length ratio of a language over the whole source."""
-        measured = self.measured
-        paths = [
-            measured.store.path("measure", measured.measure[target], target, chunk)
-            for chunk in measured.index.chunks
-        ]
-        if not paths:
-            return None
-        try:
-            median = pl.scan_ipc(paths, glob=False).select(pl.col("length_ratio").median()).collect().item()
-        except (pl.exceptions.PolarsError, OSError):
-            for path in paths:
-                read_table(path)  # names the one that is damaged
-            raise
-        return None if median is None else round(float(median), 4)
-
     def _judge(self, frame: pl.DataFrame, tag: str, rules: Sequence[Rule]) -> pl.DataFrame:
         """Add `reasons`: the names of the rules that each row breaks."""
-        median = self.medians.get(tag)
-        deviation = (
-            (pl.col("length_ratio") / median).log().abs().round(4) if median else pl.lit(None, pl.Float64)
-        )
         if "length_ratio" in frame.columns:
-            frame = frame.with_columns(deviation.alias(LENGTH_DEVIATION))
+            frame = frame.with_columns(length_deviation(self.medians.get(tag)))
         broken = [pl.when(rule.broken(tag)).then(pl.lit(rule.name)) for rule in rules]
         reasons = pl.concat_list(broken).list.drop_nulls() if broken else pl.lit([], pl.List(pl.String))
         judged = frame.with_columns(reasons.alias("reasons"))
@@ -419,6 +403,29 @@ class _Selection:
             measure_digests=dict(measured.measure),
             files=files,
         )
+
+
+def median_length_ratio(measured: Measured, target: str) -> float | None:
+    """Median length ratio of a language over the whole source."""
+    paths = [
+        measured.store.path("measure", measured.measure[target], target, chunk)
+        for chunk in measured.index.chunks
+    ]
+    if not paths:
+        return None
+    try:
+        median = pl.scan_ipc(paths, glob=False).select(pl.col("length_ratio").median()).collect().item()
+    except (pl.exceptions.PolarsError, OSError):
+        for path in paths:
+            read_table(path)  # names the one that is damaged
+        raise
+    return None if median is None else round(float(median), 4)
+
+
+def length_deviation(median: float | None) -> pl.Expr:
+    """The column length_deviation of rows whose language has this median; null where it has none."""
+    deviation = (pl.col("length_ratio") / median).log().abs().round(4) if median else pl.lit(None, pl.Float64)
+    return deviation.alias(LENGTH_DEVIATION)
 
 
 def signatures(recipe: Recipe, engines: Sequence[EngineFacts]) -> dict[str, str]:

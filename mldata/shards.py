@@ -1,6 +1,6 @@
 """The aligned set on disk: its schema, its files, its manifest, and the proof that all of it is whole.
 
-    SET/README.md  manifest.json  run.json
+    SET/README.md  manifest.json  calibration.json  run.json
     SET/data/train-*.arrow  data/test-*.arrow  dropped/rows-*.arrow  dropped/unreadable.arrow
 
 One row a concept and language; all rows of a concept stand together in one shard, the anchor first. A set
@@ -26,6 +26,8 @@ import polars as pl
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from mldata import calibration
+from mldata.calibration import Calibration
 from mldata.chunks import SourceIndex
 from mldata.concepts import FIELDS, Shape
 from mldata.errors import InputError, SetError
@@ -140,7 +142,12 @@ class Manifest(_Model):
     source: SourceFacts
     engines: list[EngineFacts]
     signatures: dict[str, str] = Field(description="evidence column -> what computes it")
-    rules: list[Rule] = Field(description="the rules applied: the recipe's, changed by the command line")
+    rules: list[Rule] = Field(
+        description="the rules applied: the recipe's, tightened by calibration, changed by the command line"
+    )
+    calibration: str | None = Field(
+        default=None, description="SHA-256 of calibration.json; null where no threshold was calibrated"
+    )
     select: Policy
     near_duplicates: NearDuplicateFacts | None = Field(default=None, description="null: not looked for")
     contamination: ContaminationFacts | None = Field(default=None, description="null: not looked for")
@@ -283,6 +290,25 @@ def read_manifest(path: Path) -> Manifest:
         raise SetError(f"{file} is damaged ({where}: {first['msg']}): build the set again") from None
 
 
+def read_calibration(path: Path, manifest: Manifest) -> Calibration | None:
+    """What the set's thresholds were tightened by, or None; SetError if it isn't what was written."""
+    file = path / calibration.FILE
+    if manifest.calibration is None:
+        return None
+    try:
+        if sha256(file) != manifest.calibration:
+            raise SetError(
+                f"{file} isn't what was written (SHA-256): `mldata calibrate {path}` makes it anew"
+            )
+        return Calibration.model_validate_json(file.read_bytes())
+    except FileNotFoundError:
+        raise SetError(f"{file} is missing: `mldata calibrate {path}` makes it anew") from None
+    except ValidationError as error:
+        raise SetError(
+            f"{file} can't be read ({error.errors()[0]['msg']}): run `mldata calibrate {path}`"
+        ) from None
+
+
 def check_place(out: Path, uri: str, name: str, inputs: Sequence[Path], *, overwrite: bool) -> None:
     """Refuse to write over anything but a set made of the same source, and over `inputs` in any case.
 
@@ -384,6 +410,11 @@ def _broken_files(path: Path, manifest: Manifest) -> Iterator[str]:
             yield f"{facts.path} has {file.stat().st_size} bytes instead of {facts.bytes}"
         elif sha256(file) != facts.sha256:
             yield f"{facts.path} isn't what was written (SHA-256)"
+    try:
+        if read_calibration(path, manifest) is None and (path / calibration.FILE).exists():
+            yield f"{calibration.FILE} isn't in the manifest"
+    except SetError as error:
+        yield str(error)
     listed = {facts.path for facts in manifest.files}
     for file in sorted([*path.glob("data/*"), *path.glob("dropped/*")]):
         if file.relative_to(path).as_posix() not in listed:

@@ -13,6 +13,7 @@ import typer
 
 from mldata import __version__
 from mldata.cli.build import build
+from mldata.cli.calibrate import calibrate
 from mldata.cli.doctor import doctor
 from mldata.cli.inspect import inspect
 from mldata.cli.languages import languages
@@ -48,7 +49,7 @@ def _main(
     pass
 
 
-for command in (build, select, inspect, verify, rules, languages, doctor):
+for command in (build, select, calibrate, inspect, verify, rules, languages, doctor):
     app.command()(command)
 
 

@@ -43,6 +43,7 @@ class SourceFormat(StrEnum):
     hh = "hh"
 
 
+NO_CALIBRATION = "--no-calibration"
 RULE_HELP = 'Change or add a rule, as "similarity>=0.85"; may be repeated.'
 NEAR_DUPLICATES_HELP = "Concepts that repeat another nearly.  \\[default: the recipe's]"
 DECONTAMINATE_HELP = (
@@ -73,13 +74,16 @@ def build(
     quorum: Annotated[int | None, typer.Option(min=1, help="Targets needed under `--policy quorum`.")] = None,
     near_duplicates: Annotated[NearDuplicates | None, typer.Option(help=NEAR_DUPLICATES_HELP)] = None,
     decontaminate: Annotated[list[str] | None, typer.Option(help=DECONTAMINATE_HELP)] = None,
+    no_calibration: Annotated[
+        bool, typer.Option(NO_CALIBRATION, help="Take the recipe's thresholds as they are.")
+    ] = False,
     work: Annotated[Path | None, typer.Option(help="The work store.  \\[default: <out>.work]")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes.  \\[default: one a core]")] = None,
     executor: Annotated[Executor, typer.Option(help="Where tasks run.")] = Executor.local,
     overwrite: Annotated[bool, typer.Option(help="Replace whatever --out holds.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and leave.")] = False,
 ) -> None:
-    """Translate, back-translate, measure and select: a source in, a verified set out.
+    """Translate, back-translate, measure, calibrate and select: a source in, a verified set out.
 
     What was done before is found in the work store and not done again, so the same command goes on after
     an interruption, and a second run takes seconds.
@@ -128,6 +132,7 @@ def build(
                 quorum=quorum,
                 near_duplicates=near_duplicates.value if near_duplicates else None,
                 decontaminate=decontaminate,
+                calibration=not no_calibration,
                 done=progress.done,
             )
     except KeyboardInterrupt:

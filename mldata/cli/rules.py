@@ -2,34 +2,46 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 
 def rules(
+    path: Annotated[
+        Path | None, typer.Argument(metavar="SET", help="A set: the thresholds its rows were selected by.")
+    ] = None,
     pipeline: Annotated[
         str, typer.Option(help="A recipe shipped with mldata, or a .toml file.")
     ] = "embedded",
 ) -> None:
-    """Print a pipeline's rules with their thresholds and reasons, and what each evidence column says.
+    """Print the rules of a pipeline or a set with their thresholds and reasons, and what evidence says.
 
     A row passes a rule whose evidence is null: there was nothing to measure.
 
-    [bold]Example[/bold]
+    [bold]Examples[/bold]
 
       mldata rules --pipeline embedded
+
+      mldata rules sets/en_prefs
     """
     from rich.markup import escape
 
     from mldata.cli.screen import console, table
     from mldata.evidence import columns
+    from mldata.evidence.damage import DAMAGES
     from mldata.recipe import load_recipe
     from mldata.screening import when
     from mldata.selection import NOT_KEPT, check_rules
+    from mldata.shards import read_manifest
 
-    recipe = load_recipe(pipeline)
-    check_rules(recipe.rules, recipe.anchor_rules)
+    if path is None:
+        recipe = load_recipe(pipeline)
+        check_rules(recipe.rules, recipe.anchor_rules)
+    else:
+        manifest = read_manifest(path)
+        recipe = manifest.recipe.model_copy(update={"rules": manifest.rules, "select": manifest.select})
     rows = table("rule", "holds when", "a row that breaks it")
     for rule in recipe.anchor_rules:
         rows.add_row(rule.name, f"source: {rule.when}", escape(rule.because))
@@ -47,3 +59,7 @@ def rules(
         "length_deviation", "row", "|ln| of length_ratio by the language's median in this source"
     )
     console.print(meanings)
+    wrong = table("wrong items", "what is wrong with them: thresholds are calibrated on these")
+    for damage in DAMAGES:
+        wrong.add_row(damage.name, damage.meaning)
+    console.print(wrong)

@@ -15,9 +15,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 from rich.table import Table
 
+from mldata.calibration import FILE, Calibration, percent
 from mldata.chunks import source_folder
 from mldata.pipeline import Plan
-from mldata.shards import Manifest
+from mldata.shards import Manifest, read_calibration
 from mldata.store import Store, read_table
 from mldata.tasks import Task
 
@@ -124,6 +125,7 @@ class Progress:
 
 def summary(manifest: Manifest, path: Path) -> None:
     """The table per language, the set in one line, and what to do next."""
+    calibration = read_calibration(path, manifest)
     rows = table("language", "route", ">read", ">passed", ">kept", "dropped because (most frequent first)")
     for tag, counts in manifest.languages.items():
         share = f"{counts.passed / counts.concepts:4.0%}" if counts.concepts else "  - "
@@ -140,6 +142,8 @@ def summary(manifest: Manifest, path: Path) -> None:
         f"{size(sum(f.bytes for f in data))} · licence: {manifest.licence}"
     )
     _screening(manifest)
+    if calibration is not None:
+        verdict(calibration)
     if not manifest.concepts_kept:
         console.print(f"[bold]The set is empty[/bold]: {_blame(manifest)}")
     facts = path / "run.json"
@@ -164,6 +168,25 @@ def _screening(manifest: Manifest) -> None:
     if leaks is not None:
         found = " · ".join(f"{of.given} {of.concepts}" for of in leaks.evaluations)
         console.print(f"leaks: {leaks.concepts} concepts dropped ({found})", soft_wrap=True, markup=False)
+
+
+def verdict(calibration: Calibration) -> None:
+    """Whose thresholds were calibrated, to what, and where that wasn't reached."""
+    told = [tag for tag, language in calibration.languages.items() if language.enough_data]
+    few = [tag for tag in calibration.languages if tag not in told]
+    console.print(
+        f"thresholds calibrated to {percent(calibration.false_accept)} false accepts ({FILE}): "
+        f"{' '.join(told) or 'no language'}"
+        + (
+            f" · the recipe's for {' '.join(few)} (fewer than {calibration.min_rows} passing rows)"
+            if few
+            else ""
+        )
+    )
+    missed = calibration.of_verdict("not_reached")
+    if missed:
+        where = " · ".join(f"{kind} {' '.join(tags)}" for kind, tags in missed.items())
+        console.print(f"more than that is accepted, held out: {where}")
 
 
 def _blame(manifest: Manifest) -> str:

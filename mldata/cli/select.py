@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from mldata.cli.build import DECONTAMINATE_HELP, NEAR_DUPLICATES_HELP, RULE_HELP, Groups, NearDuplicates
+from mldata.cli.build import (
+    DECONTAMINATE_HELP,
+    NEAR_DUPLICATES_HELP,
+    NO_CALIBRATION,
+    RULE_HELP,
+    Groups,
+    NearDuplicates,
+)
 
 
 def select(
@@ -19,6 +26,9 @@ def select(
     test_share: Annotated[
         float | None, typer.Option(min=0, max=0.99, help="Share of prompts to test.")
     ] = None,
+    no_calibration: Annotated[
+        bool, typer.Option(NO_CALIBRATION, help="Take the recipe's thresholds; drops calibration.json.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Write the set here.  \\[default: in place]")] = None,
     near_duplicates: Annotated[NearDuplicates | None, typer.Option(help=NEAR_DUPLICATES_HELP)] = None,
     decontaminate: Annotated[list[str] | None, typer.Option(help=DECONTAMINATE_HELP)] = None,
@@ -26,7 +36,8 @@ def select(
 ) -> None:
     """Rewrite a set's shards with other rules, languages or group policy: no engine, seconds.
 
-    Rules start from the set's recipe each time; what an earlier `select` changed does not carry over.
+    Rules start from the set's recipe and calibration.json each time, and `--rule` wins over both; what an
+    earlier `select` changed does not carry over.
 
     [bold]Examples[/bold]
 
@@ -49,6 +60,7 @@ def select(
         test_share=test_share,
         near_duplicates=near_duplicates.value if near_duplicates else None,
         decontaminate=decontaminate,
+        calibration=not no_calibration,
         work=work,
     )
     screen.summary(manifest, out or path)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from mldata.calibration import Calibration, interval, percent
+from mldata.evidence.damage import DAMAGES
 from mldata.recipe import Rule
 from mldata.shards import Manifest
 
 
-def render(manifest: Manifest) -> str:
-    """The card of a set."""
-    return "\n".join([*_front_matter(manifest), "", *_body(manifest), ""])
+def render(manifest: Manifest, calibration: Calibration | None = None) -> str:
+    """The card of a set, with what tightened its thresholds, if anything did."""
+    calibrated = _calibration(calibration) if calibration else []
+    return "\n".join([*_front_matter(manifest), "", *_body(manifest), *calibrated, *_origin(manifest), ""])
 
 
 def _front_matter(manifest: Manifest) -> list[str]:
@@ -44,7 +47,41 @@ def _body(manifest: Manifest) -> list[str]:
     lines += ["", "A row may be dropped for several reasons.", *_screening(manifest), "", "## Rules", ""]
     lines += [f"- source: {_rule(rule)}" for rule in manifest.recipe.anchor_rules]
     lines += [f"- {_rule(rule)}" for rule in manifest.rules]
-    lines += ["", "## Engines", "", "| engine | version | licence |", "|---|---|---|"]
+    return lines
+
+
+def _calibration(calibration: Calibration) -> list[str]:
+    """False accepts per language and kind of damage, and the rows that they cost."""
+    languages = calibration.languages
+    meanings = {damage.name: damage.meaning for damage in DAMAGES}
+    damages = {kind: None for language in languages.values() for kind in language.damages}
+    lines = [
+        "",
+        "## Calibration",
+        "",
+        "Thresholds were tightened until, of the wrong items of each kind that were made of "
+        f"{calibration.concepts} of this set's own concepts, at most {percent(calibration.false_accept)} "
+        f"are accepted, at a cost of at most {percent(calibration.max_loss)} of a language's passing rows. "
+        "Shares are of concepts that had no part in finding the thresholds, with 95 % Wilson intervals. "
+        f"Kinds with fewer than {calibration.min_items} items (too few) had no say, and languages with fewer "
+        f"than {calibration.min_rows} passing rows keep the recipe's thresholds.",
+        "",
+        f"| damage | {' | '.join(languages)} |",
+        f"|---|{'---|' * len(languages)}",
+        f"| rows kept | {' | '.join(interval(language.held_out_kept) for language in languages.values())} |",
+    ]
+    for kind in damages:
+        cells = []
+        for language in languages.values():
+            rates = language.damages[kind]
+            few = " (too few)" if rates.verdict == "too_little_data" else ""
+            cells.append(f"{interval(rates.held_out)}{few}")
+        lines.append(f"| {kind}: {meanings.get(kind, '')} | {' | '.join(cells)} |")
+    return lines
+
+
+def _origin(manifest: Manifest) -> list[str]:
+    lines = ["", "## Engines", "", "| engine | version | licence |", "|---|---|---|"]
     lines += [f"| {engine.name} | {engine.version} | {engine.licence} |" for engine in manifest.engines]
     lines += [
         "",

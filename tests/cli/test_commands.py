@@ -17,7 +17,7 @@ import mldata
 from mldata import cli
 from tests.conftest import PAIRS, Finished, bytes_of
 
-COMMANDS = ("build", "select", "inspect", "verify", "rules", "languages", "doctor")
+COMMANDS = ("build", "select", "calibrate", "inspect", "verify", "rules", "languages", "doctor")
 
 
 @pytest.fixture
