@@ -1,7 +1,7 @@
 """Loops: what a translation says again that its source doesn't, as models do that lose their place.
 
 Found as what they are, tokens that repeat at a fixed distance: of loops of one to six words put into human
-translations this misses 0.3 %, and it takes 0.005 % of right texts for loops. Compression (zlib of target
+translations this misses 0.1 %, and it takes 0.008 % of right texts for loops. Compression (zlib of target
 against source) missed 44 % of them in sentences and 98 % in texts of eight, at 0.2 % of right ones; the share
 of four-word runs said before 8 %.
 """
@@ -21,7 +21,8 @@ _TOKEN = regex.compile(
     r"|\p{N}[\p{N}.,\u00a0\u202f]*+|[^\s\p{L}\p{N}]++",
     regex.VERSION1,
 )
-_INSIDE_WORD = regex.compile(r"([\p{L}\p{M}]{2,6}?)\1{4,}")
+# Where tokens begin elsewhere in each copy, or none does; "jajajaja" is laughter.
+_LETTERS = regex.compile(r"([\p{L}\p{M} ]{3,12}?)\1{3,}|([\p{L}\p{M}]{2})\2{4,}")
 _IS_DENSE = regex.compile(_DENSE)
 LONGEST = 120
 """Tokens of the longest phrase that is looked for as a loop on the spot."""
@@ -49,8 +50,8 @@ def looped(text: str) -> float:
         for start, length in _runs(again):
             if length >= _needed(period, dense):
                 said[start + period : start + period + length] = True
-    inside = sum(len(match[0]) for match in _INSIDE_WORD.finditer(text)) / len(text)
-    return max(float(said.mean()), inside)
+    letters = sum(len(match[0]) for match in _LETTERS.finditer(text)) / len(text)
+    return max(float(said.mean()), letters)
 
 
 def _needed(period: int, dense: bool) -> int:
