@@ -54,7 +54,7 @@ MIN_CHECKED = 3
 _WORD = regex.compile(r"\p{L}[\p{L}\p{M}'’·-]+")  # of two letters or more: x and y are no words
 _LETTERS = regex.compile(r"\p{L}[\p{L}\p{M}]*")
 _ALPHABETIC = regex.compile(r"\p{Latin}[\p{Latin}\p{M}]*|\p{L}[\p{L}\p{M}]*")
-_MOMENT = re.compile(r"[\d:.,/T+-]*\d")
+_REWRITTEN = re.compile(r"[\d:.,/T+-]*\d|[A-Za-z]{1,8}-?\d{1,2}[A-Za-z]{0,2}|\d{1,3}[a-z]{1,8}")
 _SCRIPTS = {"Jpan": ("Hira", "Kana", "Hani"), "Kore": ("Hang", "Hani"), "Hans": ("Hani",), "Hant": ("Hani",)}
 _WEIGHTS = {"Jpan": 3, "Hans": 3, "Hant": 3, "Kore": 2}
 
@@ -98,7 +98,8 @@ def ratio_of(units: Sequence[Unit]) -> float | None:
 def _spans_kept(unit: Unit, anchor: Language, language: Language) -> float | None:
     """Spans are looked for longest first, each place once: the URL in a link counts with the link.
 
-    A date or a time may be written the language's way: it is kept when its numbers stand in the target.
+    A date, a time or a name with a number (COVID-19, Il-76s, 11million) may be written the language's way:
+    it is kept when its numbers stand in the target.
     """
     if not unit.protected:
         return None
@@ -118,7 +119,7 @@ def _counts(text: str, spans: Sequence[str]) -> dict[str, int]:
 
 
 def _is_rewritten(span: str, unit: Unit, anchor: Language, language: Language) -> bool:
-    if span in unit.target or not _MOMENT.fullmatch(span):
+    if span in unit.target or not _REWRITTEN.fullmatch(span):
         return False
     return not numbers.compare(span, unit.target, anchor, language).lost
 
@@ -129,7 +130,7 @@ def _numbers(unit: Unit, anchor: Language, language: Language) -> tuple[float | 
     A protected date or time that the target has in another form went out of the source's segments only:
     then all are compared as one.
     """
-    rewritten = [span for span in unit.protected if _MOMENT.fullmatch(span) and span not in unit.target]
+    rewritten = [span for span in unit.protected if _REWRITTEN.fullmatch(span) and span not in unit.target]
     texts = [(pair.source, pair.target) for pair in unit.pairs]
     if rewritten:
         texts = [(" ; ".join([*(s for s, _ in texts), *rewritten]), " ; ".join(t for _, t in texts))]
