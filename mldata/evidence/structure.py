@@ -182,10 +182,13 @@ def _script(pairs: Sequence[Pair], language: Language) -> float | None:
 
 
 def _one_sided(pairs: Sequence[Pair], this: str, that: str) -> float | None:
-    """Share of one side's text that has nothing on the other."""
+    """Share of one side's text for which an engine made nothing on the other. Of segments that an aligner
+    left alone, `alignment` says how sure that is.
+    """
     weights = [(max(1, len(getattr(pair, this))), pair) for pair in pairs if _says(getattr(pair, this))]
     total = sum(weight for weight, _ in weights)
-    return sum(w for w, pair in weights if not _says(getattr(pair, that))) / total if total else None
+    alone = sum(w for w, pair in weights if pair.fit is None and not _says(getattr(pair, that)))
+    return alone / total if total else None
 
 
 def _says(text: str) -> bool:

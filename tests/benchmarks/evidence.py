@@ -30,11 +30,13 @@ import polars as pl
 from mldata.encode import open_encoder
 from mldata.evidence import Unit, rows, structure, wrong_items
 from mldata.evidence.alignment import Pool, align_units
+from mldata.evidence.damage import DAMAGES
 from mldata.evidence.rows import Context
 from mldata.evidence.similarity import Neighbours
 from mldata.executors.local import _ONE_THREAD
 from mldata.identify import open_identifier
 from mldata.languages import canonical, language
+from mldata.recipe import Recipe, load_recipe
 from mldata.text import split
 
 NTREX_TAGS = {
@@ -94,7 +96,9 @@ def sentences(corpus: Corpus, count: int) -> list[tuple[Unit, ...]]:
     random.Random(f"sentences {corpus.name}").shuffle(places)
     lines = [(corpus.source[i], corpus.target[i]) for i in sorted(places[:count])]
     return [
-        (Unit(n, "prompt", 0, s, t, (), ()),) for n, (s, t) in enumerate(lines) if s.strip() and t.strip()
+        (Unit(n, "prompt", 0, s, t, _protected(s), ()),)
+        for n, (s, t) in enumerate(lines)
+        if s.strip() and t.strip()
     ]
 
 
@@ -106,7 +110,8 @@ def texts(corpus: Corpus, count: int) -> list[tuple[Unit, ...]]:
     for number, start in enumerate(starts):
         lines = usable[start : start + 8]
         target = ("" if corpus.language in UNSPACED else " ").join(corpus.target[i].strip() for i in lines)
-        made.append((Unit(number, "prompt", 0, " ".join(corpus.source[i] for i in lines), target, (), ()),))
+        source = " ".join(corpus.source[i] for i in lines)
+        made.append((Unit(number, "prompt", 0, source, target, _protected(source), ()),))
     return made
 
 
@@ -230,6 +235,139 @@ def measure_language(tag: str, found: list[Corpus], out: Path, counts: dict[str,
     return f"{tag}: {len(made)} items, {time.perf_counter() - started:.0f} s"
 
 
+def judged(folder: Path, recipe: Recipe) -> pl.DataFrame:
+    """All items with `accepted`, and the names of the rules that each breaks in `reasons`."""
+    frames = [pl.read_parquet(path) for path in sorted(folder.glob("*.parquet"))]
+    usual = pl.col("length_ratio").filter(pl.col("kind") == "right").median().over("language")
+    items = pl.concat(frames).with_columns(length_deviation=(pl.col("length_ratio") / usual).log().abs())
+    found = []
+    for (tag,), rows_of in items.group_by("language", maintain_order=True):
+        broken = [pl.when(rule.broken(str(tag))).then(pl.lit(rule.name)) for rule in recipe.rules]
+        found.append(rows_of.with_columns(reasons=pl.concat_list(broken).list.drop_nulls()))
+    return pl.concat(found).with_columns(accepted=pl.col("reasons").list.len() == 0)
+
+
+def by_kind(items: pl.DataFrame) -> pl.DataFrame:
+    """Kind and shape -> items, share accepted over all languages, and the worst language with its share."""
+    accepted = pl.col("accepted").mean()
+    of_language = items.group_by("kind", "shape", "language").agg(share=accepted, items=pl.len())
+    worst = pl.col("share").sort_by("share", descending=True).first()
+    where = pl.col("language").sort_by("share", descending=True).first()
+    extremes = of_language.group_by("kind", "shape").agg(worst=worst, where=where)
+    pooled = items.group_by("kind", "shape").agg(items=pl.len(), share=accepted)
+    return pooled.join(extremes, on=["kind", "shape"]).sort("kind", "shape")
+
+
+def run_report(arguments: argparse.Namespace) -> None:
+    """Print Markdown tables."""
+    recipe = load_recipe(arguments.recipe)
+    items = judged(arguments.measured, recipe)
+    right, wrong = items.filter(kind="right"), items.filter(pl.col("kind") != "right")
+    print(_table_of_right(right))
+    print(_table_of_wrong(wrong))
+    if arguments.languages:
+        print(_table_of_languages(right, wrong))
+    if arguments.floors:
+        print(_floors(right, recipe))
+    if arguments.plot:
+        _plot(items, arguments.plot)
+
+
+def _table_of_right(right: pl.DataFrame) -> str:
+    """Kept, by who translated: over all languages, and in the worst."""
+    lines = ["| right items kept | sentences | texts | pairs |", "|---|---|---|---|"]
+    for system in ("human", "google", "bergamot", "given"):
+        rows_of = right.filter(system=system)
+        cells = []
+        for shape in SHAPES:
+            kept = (
+                rows_of.filter(shape=shape)
+                .group_by("language")
+                .agg(pl.col("accepted").mean())
+                .sort("accepted")
+            )
+            if len(kept):
+                pooled = rows_of.filter(shape=shape)["accepted"].mean()
+                cells.append(f"{pooled:.1%} ({kept['language'][0]} {kept['accepted'][0]:.0%})")
+        if cells:
+            lines.append(f"| {system} | " + " | ".join(cells) + " |")
+    return "\n".join([*lines, ""])
+
+
+def _table_of_wrong(wrong: pl.DataFrame) -> str:
+    """Accepted, by kind of damage: over all languages, and in the worst."""
+    meanings = {damage.name: damage.meaning for damage in DAMAGES} | {
+        "close_language": "a close language instead"
+    }
+    found = {(row["kind"], row["shape"]): row for row in by_kind(wrong).to_dicts()}
+    lines = ["| wrong items accepted | | sentences | texts | pairs |", "|---|---|---|---|---|"]
+    for kind, meaning in meanings.items():
+        cells = []
+        for shape in SHAPES:
+            row = found.get((kind, shape))
+            cells.append(f"{row['share']:.1%} ({row['where']} {row['worst']:.0%})" if row else "")
+        lines.append(f"| {kind} | {meaning} | " + " | ".join(cells) + " |")
+    return "\n".join([*lines, ""])
+
+
+def _table_of_languages(right: pl.DataFrame, wrong: pl.DataFrame) -> str:
+    """A line a language: kept by system, accepted by kind, of all shapes together."""
+    kinds = wrong["kind"].unique().sort().to_list()
+    systems = [system for system in ("human", "google", "bergamot") if len(right.filter(system=system))]
+    lines = ["| language | " + " | ".join([*(f"kept {s}" for s in systems), *kinds]) + " |"]
+    lines.append("|" + "---|" * (1 + len(systems) + len(kinds)))
+    for (tag,), of_language in right.group_by("language", maintain_order=True):
+        bad = wrong.filter(language=tag)
+        shares = [of_language.filter(system=system)["accepted"].mean() for system in systems]
+        shares += [bad.filter(kind=kind)["accepted"].mean() for kind in kinds]
+        cells = ["" if share is None else f"{100 * share:.1f}" for share in shares]
+        lines.append(f"| {tag} | " + " | ".join(cells) + " |")
+    return "\n".join([*lines, ""])
+
+
+def _floors(right: pl.DataFrame, recipe: Recipe) -> str:
+    """For each numeric rule, what keeps 99.5 % of a language's right items (human, Google's)."""
+    trusted = right.filter(pl.col("system") != "bergamot")
+    lines = []
+    for rule in recipe.rules:
+        if isinstance(rule.threshold(""), bool) or trusted[rule.column].null_count() == len(trusted):
+            continue
+        upper = "<" in rule.when
+        found = {
+            str(tag): of_language[rule.column].quantile(0.995 if upper else 0.005, "nearest")
+            for (tag,), of_language in trusted.group_by("language", maintain_order=True)
+        }
+        values = ", ".join(f"{tag} = {value:.3f}" for tag, value in found.items() if value is not None)
+        lines.append(f"# {rule.name} ({rule.when})\nper_language = {{ {values} }}")
+    return "\n".join(lines)
+
+
+def _plot(items: pl.DataFrame, path: Path) -> None:
+    """A dot a language: share accepted, by kind; right items on top."""
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    mpl.rcParams["svg.hashsalt"] = "mldata"
+    from matplotlib import pyplot
+
+    of_language = items.group_by("kind", "language").agg(pl.col("accepted").mean() * 100)
+    order = ["right", "close_language", *(damage.name for damage in DAMAGES)]
+    figure, axes = pyplot.subplots(figsize=(9, 6))
+    for place, kind in enumerate(reversed(order)):
+        shares = of_language.filter(kind=kind)["accepted"].sort().to_list()
+        colour = "#1b7837" if kind == "right" else "#762a83"
+        heights = [place + 0.25 * ((i % 5) - 2) / 2 for i in range(len(shares))]
+        axes.scatter(shares, heights, s=14, alpha=0.6, color=colour, linewidths=0)
+    axes.set_yticks(range(len(order)), list(reversed(order)))
+    axes.set_xlabel("accepted by all rules together, % (a dot a language)")
+    axes.set_xlim(-1, 101)
+    axes.grid(axis="x", alpha=0.3)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
+
+
 def main() -> None:
     """Measure or report."""
     parser = argparse.ArgumentParser(
@@ -245,10 +383,18 @@ def main() -> None:
     measure.add_argument("--texts", type=int, default=40)
     measure.add_argument("--pairs", type=int, default=40)
     measure.add_argument("--workers", type=int, default=os.cpu_count())
+    report = commands.add_parser("report")
+    report.add_argument("measured", type=Path, help="what `measure --out` wrote")
+    report.add_argument("--recipe", default="embedded")
+    report.add_argument("--languages", action="store_true", help="the table by language too")
+    report.add_argument("--floors", action="store_true", help="thresholds that keep right items, as TOML")
+    report.add_argument("--plot", type=Path, help="draw it into this SVG file (needs matplotlib)")
     arguments = parser.parse_args()
     os.environ.update(_ONE_THREAD)
     if arguments.command == "measure":
         run_measure(arguments)
+    else:
+        run_report(arguments)
 
 
 def run_measure(arguments: argparse.Namespace) -> None:
