@@ -24,13 +24,14 @@ from mldata.calibration import FILE, Calibration
 from mldata.chunks import SourceIndex, chunk_table, load_index, source_folder
 from mldata.concepts import FIELDS
 from mldata.errors import InputError
-from mldata.evidence import back_translation, columns
+from mldata.evidence import LENGTH_DEVIATION
+from mldata.evidence.signatures import signatures
 from mldata.languages import canonical
 from mldata.pipeline import Plan
 from mldata.recipe import Policy, Recipe, Rule, parse_comparison
 from mldata.report import card
 from mldata.screening import SET_ASIDE, Screening
-from mldata.shards import LENGTH_DEVIATION, EngineFacts, LanguageCounts, Manifest, ShardWriter
+from mldata.shards import EngineFacts, LanguageCounts, Manifest, ShardWriter
 from mldata.store import Store, read_table
 
 NOT_KEPT = {
@@ -389,7 +390,11 @@ class _Selection:
             targets=list(self.targets),
             source=shards.source_facts(measured.index),
             engines=list(measured.engines),
-            signatures=signatures(measured.recipe, measured.engines),
+            signatures=signatures(
+                measured.recipe.encoder,
+                measured.recipe.identifiers,
+                {engine.name: engine.digest for engine in measured.engines},
+            ),
             rules=self.rules,
             select=self.policy,
             near_duplicates=self.screening.near_duplicate_facts(),
@@ -426,24 +431,6 @@ def length_deviation(median: float | None) -> pl.Expr:
     """The column length_deviation of rows whose language has this median; null where it has none."""
     deviation = (pl.col("length_ratio") / median).log().abs().round(4) if median else pl.lit(None, pl.Float64)
     return deviation.alias(LENGTH_DEVIATION)
-
-
-def signatures(recipe: Recipe, engines: Sequence[EngineFacts]) -> dict[str, str]:
-    """What computes each evidence column, so that figures are compared with their like only."""
-    by_name = {engine.name: f"{engine.name} {engine.version} {engine.digest[:8]}" for engine in engines}
-    encoder = by_name[recipe.encoder]
-    identifiers = " + ".join(by_name[name] for name in recipe.identifiers)
-    computed = {
-        "language_score": identifiers,
-        "anchor_score": identifiers,
-        "similarity": encoder,
-        "similarity_min": encoder,
-        "margin": encoder,
-        "back_chrf": f"chrF2|{back_translation.signature()}",
-        "back_similarity": encoder,
-        "contrast": encoder,
-    }
-    return {column.name: computed.get(column.name, f"mldata {__version__}") for column in columns()}
 
 
 def licence(index: SourceIndex, engines: Sequence[EngineFacts]) -> str:

@@ -31,7 +31,7 @@ from mldata.calibration import Calibration
 from mldata.chunks import SourceIndex
 from mldata.concepts import FIELDS, Shape
 from mldata.errors import InputError, SetError
-from mldata.evidence import columns
+from mldata.evidence import LENGTH_DEVIATION, columns
 from mldata.recipe import Policy, Recipe, Rule
 from mldata.store import atomic, read_table, sync
 
@@ -39,8 +39,6 @@ FORMAT_VERSION = 1
 SHARD_BYTES = 256 << 20
 """Arrow bytes in memory after which a shard ends, at the next chunk's end."""
 
-LENGTH_DEVIATION = "length_deviation"
-"""The one evidence column that `select` computes: |ln| of length_ratio by the language's median."""
 
 SPLITS = ("train", "test")
 
@@ -141,7 +139,9 @@ class Manifest(_Model):
     targets: list[str] = Field(description="languages selected, in the order of a concept's rows")
     source: SourceFacts
     engines: list[EngineFacts]
-    signatures: dict[str, str] = Field(description="evidence column -> what computes it")
+    signatures: dict[str, str] = Field(
+        description="evidence column -> what computed it: compare like with like"
+    )
     rules: list[Rule] = Field(
         description="the rules applied: the recipe's, tightened by calibration, changed by the command line"
     )

@@ -92,6 +92,10 @@ class Column:
     meaning: str
 
 
+LENGTH_DEVIATION = "length_deviation"
+"""The one evidence column that `select` computes: |ln| of length_ratio by the language's median."""
+
+
 def columns() -> list[Column]:
     """Every evidence column, in the order in which a set shows them."""
     from mldata.evidence import alignment, back_translation, contrast, language, similarity, structure
