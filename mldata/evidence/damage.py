@@ -16,8 +16,9 @@ from itertools import zip_longest
 
 from mldata.evidence import Pair, Unit, is_long
 from mldata.evidence.alignment import NOTHING_FITS
+from mldata.evidence.structure import may_be_rewritten
 
-VERSION = 1
+VERSION = 2
 """Enters digests: raise it when the same concept gives other wrong items."""
 
 Units = tuple[Unit, ...]
@@ -346,7 +347,12 @@ def _at_segment(
 
 
 def _at_span(units: Units, chance: random.Random, change: Callable[[str], str]) -> Units | None:
-    places = [(i, span) for i, unit in enumerate(units) for span in unit.protected if span in unit.target]
+    places = [
+        (i, span)
+        for i, unit in enumerate(units)
+        for span in unit.protected
+        if span in unit.target and not may_be_rewritten(span)
+    ]
     if not places:
         return None
     index, span = chance.choice(places)

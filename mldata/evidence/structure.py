@@ -118,8 +118,13 @@ def _counts(text: str, spans: Sequence[str]) -> dict[str, int]:
     return counts
 
 
+def may_be_rewritten(span: str) -> bool:
+    """Whether a language may write a protected span its own way: dates, times, names with a number."""
+    return bool(_REWRITTEN.fullmatch(span))
+
+
 def _is_rewritten(span: str, unit: Unit, anchor: Language, language: Language) -> bool:
-    if span in unit.target or not _REWRITTEN.fullmatch(span):
+    if span in unit.target or not may_be_rewritten(span):
         return False
     return not numbers.compare(span, unit.target, anchor, language).lost
 
@@ -130,7 +135,7 @@ def _numbers(unit: Unit, anchor: Language, language: Language) -> tuple[float | 
     A protected date or time that the target has in another form went out of the source's segments only:
     then all are compared as one.
     """
-    rewritten = [span for span in unit.protected if _REWRITTEN.fullmatch(span) and span not in unit.target]
+    rewritten = [span for span in unit.protected if may_be_rewritten(span) and span not in unit.target]
     texts = [(pair.source, pair.target) for pair in unit.pairs]
     if rewritten:
         texts = [(" ; ".join([*(s for s, _ in texts), *rewritten]), " ; ".join(t for _, t in texts))]

@@ -43,13 +43,13 @@ NTREX_TAGS = {
     "arb": "ar", "bos": "bs", "bul": "bg", "cat": "ca", "dan": "da", "deu": "de", "fra": "fr", "glg": "gl",
     "hin": "hi", "hrv": "hr", "ind": "id", "ita": "it", "jpn": "ja", "kor": "ko", "mkd": "mk", "nld": "nl",
     "nob": "nb", "pol": "pl", "por": "pt", "ron": "ro", "rus": "ru", "slv": "sl", "spa": "es",
-    "srp-Cyrl": "sr-Cyrl", "swa": "sw", "swe": "sv", "tha": "th", "tur": "tr", "ukr": "uk", "vie": "vi",
+    "srp-Cyrl": "sr", "swa": "sw", "swe": "sv", "tha": "th", "tur": "tr", "ukr": "uk", "vie": "vi",
     "zho-CN": "zh",
 }  # fmt: skip
 CLOSE = {
     "pt": "gl", "gl": "pt", "es": "ca", "ca": "es", "sl": "hr", "hr": "sl", "bs": "sl", "nb": "da",
     "da": "nb", "sv": "nb", "uk": "ru", "ru": "uk", "bg": "mk", "mk": "bg", "cs": "pl", "pl": "cs",
-    "nl": "de", "de": "nl", "it": "es", "fr": "ca", "sr-Cyrl": "mk", "id": "vi", "ro": "it",
+    "nl": "de", "de": "nl", "it": "es", "fr": "ca", "sr": "mk", "id": "vi", "ro": "it",
 }  # fmt: skip
 """Language -> a close one whose text must not pass for it (of those in the data)."""
 UNSPACED = {"ja", "zh"}
