@@ -184,19 +184,18 @@ def _one(uri: str, anchor: str, id_column: str | None, language_column: str | No
     rows, name = locate(_without_dropped(uri))
     head = [row.value for row in _head(rows) if isinstance(row.value, dict)]
     votes: Counter[tuple[Layout, str]] = Counter()
+    names = [language_column] if language_column else LANGUAGE_COLUMNS
     for record in head:
-        columns = [language_column] if language_column else LANGUAGE_COLUMNS
-        spoken = next((name for name in columns if isinstance(record.get(name), str)), None)
-        if (
-            spoken
-            and record.keys() >= {"chosen", "rejected"}
-            and len(layouts.take_apart(record, anchor)[0]) < 2
-        ):
-            votes["long", spoken] += 1
-        elif len(layouts.take_apart(record, anchor)[0]) > 1:
+        languages = len(layouts.take_apart(record, anchor)[0])
+        spoken = next((name for name in names if isinstance(record.get(name), str)), None)
+        if languages > 1:
             votes["wide", ""] += 1
+        elif spoken and record.keys() >= {"chosen", "rejected"}:
+            votes["long", spoken] += 1
+    if not head:
+        raise InputError(f"{uri} has no readable row")
     if not votes:
-        seen = describe(head[0]) if head else "none"
+        seen = describe(head[0])
         raise InputError(
             f"{uri} is in no known layout of translations; columns seen: {seen}; needed: a row a language "
             f'with "{ID_COLUMN}" and "language", or columns such as "chosen_en" and "chosen_es", or a file '
