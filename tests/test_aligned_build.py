@@ -133,6 +133,20 @@ def test_a_group_policy_counts_a_missing_translation_as_not_passed(build):
     assert again.concepts_kept == 2
 
 
+def test_texts_without_a_segment_on_one_side_are_measured_too(build):
+    sums = {"prompt": "2 + 2 = ?", "chosen": "4", "rejected": "5"}
+    rows = [
+        {"concept_id": "same", "language": "en", **sums},
+        {"concept_id": "same", "language": "es", **sums},
+        {"concept_id": "worded", "language": "en", **sums, "rejected": "6"},
+        {"concept_id": "worded", "language": "es", **sums, "chosen": "Son cuatro manzanas.", "rejected": "6"},
+    ]
+    _, found = build(rows)
+    assert found["same", "es"]["reasons"] == []
+    assert found["same", "es"]["issues"] == ["nothing_to_translate"]
+    assert found["worded", "es"]["chosen"] == "Son cuatro manzanas."
+
+
 def test_conversations_are_built_and_rows_with_other_turns_are_set_aside(build):
     def row(key, language, turns, **changes):
         return talk(*turns, concept_id=key, language=language) | changes
