@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.compute
 
 from mldata.concepts import FIELDS, Concept, Shape, Text, example_digest, from_table, to_table
+from mldata.evidence import Embedded
 from mldata.evidence.alignment import NOTHING_FITS, Pool, Step, align_text
-from mldata.evidence.similarity import Embedded
 from mldata.sources import Unreadable
 from mldata.sources.collation import Collation, Given
 from mldata.store import read_table, write_table
