@@ -256,10 +256,10 @@ class _Selection:
         reasons = pl.concat_list(broken).list.drop_nulls() if broken else pl.lit([], pl.List(pl.String))
         lacking = pl.lit([given.LACKING], pl.List(pl.String))
         judged = frame.with_columns(
-            pl.when(_is_lacking(frame)).then(lacking).otherwise(reasons).alias("reasons")
+            pl.when(is_lacking(frame)).then(lacking).otherwise(reasons).alias("reasons")
         )
         tally = self.tallies[tag]
-        measured = judged.filter(~_is_lacking(frame))
+        measured = judged.filter(~is_lacking(frame))
         tally.concepts += len(measured)
         for rule in rules:
             tally.unmeasured[rule.name] += measured[rule.column].null_count()
@@ -337,7 +337,7 @@ class _Selection:
             _string_fields(translated, len(source))
             if self.measured.index.shape == "strings"
             else _message_fields(
-                source, translated, self.schema, judged.select(_is_lacking(judged)).to_series().to_list()
+                source, translated, self.schema, judged.select(is_lacking(judged)).to_series().to_list()
             )
         )
         route = self.measured.routes[tag]
@@ -450,7 +450,7 @@ def licence(index: SourceIndex, engines: Sequence[EngineFacts]) -> str:
     return f"{of_source}; no commercial use: {', '.join(forbidding)}" if forbidding else of_source
 
 
-def _is_lacking(frame: pl.DataFrame) -> pl.Expr:
+def is_lacking(frame: pl.DataFrame) -> pl.Expr:
     """Rows that aren't there: the source has no translation of the concept."""
     if "issues" not in frame.columns:
         return pl.lit(value=False)

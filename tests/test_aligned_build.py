@@ -110,6 +110,8 @@ def test_a_concept_without_a_translation_lacks_the_language_and_nothing_else(bui
     assert lacking["issues"] == ["not_given"]
     assert [lacking[name] for name in ("prompt", "chosen", "rejected")] == [None] * 3
     assert manifest.source.rows == 3
+    calibration = json.loads((build.path / "calibration.json").read_text("utf-8"))
+    assert calibration["languages"]["es"]["rows"] == 1
 
 
 def test_a_group_policy_counts_a_missing_translation_as_not_passed(build):
