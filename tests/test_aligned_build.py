@@ -78,18 +78,25 @@ def test_human_translations_are_kept_as_they_are_and_damage_is_dropped_with_its_
         ("swapped", 1, {"chosen": spanish(others["rejected"]), "rejected": spanish(others["chosen"])}),
         ("copied", 2, {"chosen": " ".join(concept(2)["chosen"])}),
         ("short", 3, {"chosen": spanish(s for s in concept(3)["chosen"] if s != ENGLISH[1])}),
+        (
+            "long",
+            3,
+            {"prompt": SENTENCES[ENGLISH[13]], "chosen": spanish([*concept(3)["chosen"], ENGLISH[16]])},
+        ),
         ("other", 4, {"chosen": spanish([*ENGLISH[14:18], *ENGLISH[8:10]])}),
         ("number", 5, {"chosen": spanish(concept(5)["chosen"]).replace("30", "90")}),
     ]
     aligned = [english_row(key, turn) for key, turn, _ in rows]
+    aligned[4]["prompt"] = ENGLISH[13]  # "long" would repeat "short"
     aligned += [spanish_row(key, turn, **changes) for key, turn, changes in rows]
-    manifest, found = build(aligned)
+    manifest, found = build(aligned, rules=["alignment>=0"])
     reasons = {key: found[key, "es"]["reasons"] for key, _, _ in rows}
     assert reasons["right"] == []
     assert "contrast" in reasons["swapped"]
     assert {"language", "untranslated"} <= set(reasons["copied"])
-    assert "empty" in reasons["short"]
-    assert {"empty", "back_translation"} <= set(reasons["other"])
+    assert "alignment" in reasons["short"]
+    assert "alignment" in reasons["long"]
+    assert {"alignment", "back_translation"} <= set(reasons["other"])
     assert "numbers" in reasons["number"]
     kept = found["right", "es"]
     assert (kept["route"], kept["origin"], kept["back_chrf"]) == ("given", "given", 100.0)
