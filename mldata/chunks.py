@@ -12,15 +12,18 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from mldata import given
 from mldata.concepts import Concept, Shape, to_table
 from mldata.sources import Duplicate, Source, Unreadable
+from mldata.sources.aligned import Aligned
+from mldata.sources.collation import Collation
 from mldata.store import Store, read_table, remove_stale, sync, write_table
 
 VERSION = 1
@@ -43,16 +46,20 @@ class SourceIndex:
     unreadable: int
     message_columns: tuple[str, ...]
     """Of a message's optional keys, those that some message has."""
+    given: Mapping[str, str] = field(default_factory=dict)
+    """Language -> digest of the translations that came with the source."""
+    translations: int = 0
+    """Rows of these languages."""
     chunks: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def read(self) -> int:
         """All rows of the source that were looked at."""
-        return self.concepts + self.duplicates + self.unreadable
+        return self.concepts + self.translations + self.duplicates + self.unreadable
 
 
 def source_folder(store: Store, digest: str) -> Path:
-    """Where the chunks of a source lie: <chunk>.arrow, unreadable.arrow, index.arrow."""
+    """Where the chunks of a source lie: <chunk>.arrow, unreadable.arrow, index.arrow, given/<chunk>.arrow."""
     return store.root / "source" / digest
 
 
@@ -72,12 +79,16 @@ def load_index(store: Store, digest: str) -> SourceIndex | None:
     if not {f"{chunk}.arrow" for chunk in table["chunk"].to_pylist()} <= there:
         return None
     facts = json.loads(table.schema.metadata[b"source"])
+    if facts.get("given") and not all(
+        given.path(path.parent, c).exists() for c in table["chunk"].to_pylist()
+    ):
+        return None
     facts["message_columns"] = tuple(facts["message_columns"])
     return SourceIndex(**facts, uri="", name="", chunks=tuple(table["chunk"].to_pylist()))
 
 
-def import_source(source: Source, digest: str, store: Store) -> SourceIndex:
-    """Read `source` into the store, or find it there."""
+def import_source(source: Source | Aligned, digest: str, store: Store) -> SourceIndex:
+    """Read `source` into the store, with translations it has, or find it there."""
     found = load_index(store, digest)
     if found is not None:
         return replace(found, uri=source.uri, name=source.name)
@@ -100,34 +111,31 @@ def import_source(source: Source, digest: str, store: Store) -> SourceIndex:
     return index
 
 
-def _write_chunks(source: Source, digest: str, folder: Path) -> SourceIndex:
+def _write_chunks(source: Source | Aligned, digest: str, folder: Path) -> SourceIndex:
     """Read the source to its end into `folder`."""
-    counts = {Duplicate: 0, Unreadable: 0}
+    duplicates = 0
     set_aside: list[Unreadable] = []
     used: set[str] = set()
 
-    def concepts() -> Iterator[Concept]:
-        for item in source:
+    def concepts(items: Iterable[Concept | Unreadable | Duplicate]) -> Iterator[Concept]:
+        nonlocal duplicates
+        for item in items:
             if isinstance(item, Concept):
                 used.update(_optional_columns(item))
                 yield item
+            elif isinstance(item, Unreadable):
+                set_aside.append(item)
             else:
-                counts[type(item)] += 1
-                if isinstance(item, Unreadable):
-                    set_aside.append(item)
+                duplicates += 1
 
-    extras = _Extras()
-    names, total = [], 0
-    for chunk in cut(concepts()):
-        name = _chunk_name(chunk)
-        table = to_table(chunk, source.shape)
-        extra = extras.infer(name, [concept.extra for concept in chunk])
-        if extra is not None:
-            table = table.append_column("source", extra)
-        write_table(table, folder / f"{name}.arrow")
-        names.append(name)
-        total += len(chunk)
-    extras.unify(folder, names)
+    if isinstance(source, Aligned):
+        with Collation(source, folder) as collation:
+            names, total = _write_concepts(concepts(collation.anchors()), source.shape, folder)
+            imported = given.write(collation, folder, names, source.shape)
+    else:
+        names, total = _write_concepts(concepts(source), source.shape, folder)
+        imported = given.Imported({}, 0, [])
+    set_aside += imported.set_aside
     write_table(_unreadable_table(set_aside), folder / "unreadable.arrow")
     index = SourceIndex(
         digest=digest,
@@ -136,15 +144,34 @@ def _write_chunks(source: Source, digest: str, folder: Path) -> SourceIndex:
         format=source.format,
         shape=source.shape,
         concepts=total,
-        duplicates=counts[Duplicate],
-        unreadable=counts[Unreadable],
+        duplicates=duplicates,
+        unreadable=len(set_aside),
         message_columns=tuple(sorted(used)),
+        given=imported.digests,
+        translations=imported.rows,
         chunks=tuple(names),
     )
     facts = {key: value for key, value in asdict(index).items() if key not in ("chunks", "uri", "name")}
     table = pa.table({"chunk": pa.array(names, pa.string())})
     write_table(table.replace_schema_metadata({"source": json.dumps(facts)}), folder / "index.arrow")
     return index
+
+
+def _write_concepts(concepts: Iterable[Concept], shape: Shape, folder: Path) -> tuple[list[str], int]:
+    """Write the chunks; their names, and how many concepts there are."""
+    extras = _Extras()
+    names, total = [], 0
+    for chunk in cut(concepts):
+        name = _chunk_name(chunk)
+        table = to_table(chunk, shape)
+        extra = extras.infer(name, [concept.extra for concept in chunk])
+        if extra is not None:
+            table = table.append_column("source", extra)
+        write_table(table, folder / f"{name}.arrow")
+        names.append(name)
+        total += len(chunk)
+    extras.unify(folder, names)
+    return names, total
 
 
 def cut(concepts: Iterable[Concept]) -> Iterator[list[Concept]]:

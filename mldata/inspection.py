@@ -80,9 +80,9 @@ def concept(path: Path, concept_id: str) -> pl.DataFrame:
 
 
 def said(value: Any) -> str:
-    """A field as text: a string as it is, a conversation with its roles."""
-    if isinstance(value, str):
-        return value
+    """A field as text: a string as it is, a conversation with its roles; nothing where it isn't given."""
+    if value is None or isinstance(value, str):
+        return value or ""
     return "\n\n".join(f"{message['role']}: {message['content']}" for message in value)
 
 

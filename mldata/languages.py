@@ -159,18 +159,22 @@ def canonical(tag: str) -> str:
 
 
 def language(tag: str) -> Language:
-    """What identifiers call the language `tag`, of any region; InputError where no table row covers it."""
+    """What the identifiers call the language `tag`; InputError where no table row covers it.
+
+    A variety ("pt-BR", "zh-Hant") has the labels of its language, and keeps its own tag and script.
+    """
     wanted = canonical(tag)
-    if wanted in LANGUAGES:
-        return LANGUAGES[wanted]
-    for known in LANGUAGES.values():
-        if _language_and_script(known.tag) == _language_and_script(wanted):
-            return replace(known, tag=wanted)
-    raise InputError(
-        f'no identifier labels are known for "{tag}"; languages with labels: {" ".join(sorted(LANGUAGES))}'
-    )
+    row = covering(wanted)
+    if row is None:
+        known = " ".join(sorted(LANGUAGES))
+        raise InputError(f'no identifier labels are known for "{tag}"; languages with labels: {known}')
+    return replace(LANGUAGES[row], tag=wanted)
 
 
-def _language_and_script(tag: str) -> tuple[str | None, str | None]:
+def covering(tag: str) -> str | None:
+    """The table row that covers a canonical tag: its own, or that of its language in its script, or of its
+    language ("sr-RS": "sr-Cyrl", "pt-BR": "pt", "arb": "ar"); None if there is none."""
     full = langcodes.Language.get(tag).maximize()
-    return full.language, full.script
+    wide = langcodes.standardize_tag(tag, macro=True).split("-")[0]
+    rows = (tag, f"{full.language}-{full.script}", full.language, wide)
+    return next((row for row in rows if row in LANGUAGES), None)

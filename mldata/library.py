@@ -16,12 +16,14 @@ from pydantic import ValidationError
 from mldata import pipeline, screening, selection, shards, tightening
 from mldata.calibration import Calibration, tightened
 from mldata.errors import InputError
+from mldata.languages import language
 from mldata.memory import Peak
 from mldata.pipeline import Plan
 from mldata.recipe import CalibrationPolicy, Policy, Recipe, load_recipe
 from mldata.selection import Measured
 from mldata.shards import Manifest
-from mldata.sources import Format, open_source
+from mldata.sources import Format, Source, open_source
+from mldata.sources.aligned import Aligned, open_aligned
 from mldata.tasks import Task
 
 __all__ = ["build", "calibrate", "finish", "open_set", "plan", "select", "verify"]
@@ -31,36 +33,87 @@ Repeats = Literal["report", "drop", "off"]
 
 
 def plan(
-    source: str,
+    source: str | None = None,
     *,
+    aligned: Sequence[str] = (),
     targets: str = "all",
-    out: str | Path,
+    out: str | Path | None = None,
     recipe: str = "embedded",
     work: str | Path | None = None,
     anchor: str | None = None,
     format: Format | None = None,
     id_column: str | None = None,
+    language_column: str | None = None,
     limit: int | None = None,
+    back_translation: bool = True,
     overwrite: bool = False,
 ) -> Plan:
     """Read `source`, choose `targets` ("12", "all", "es,fr") and list what is missing in the store.
 
-    Translates nothing. The store is `out` with ".work" added, unless `work` says otherwise.
+    Instead of a source to translate, `aligned` names rows whose translations exist: one place that holds all
+    languages, or one a language as "es=FILE" (see `open_aligned`). Translates nothing. `out` is sets/<name
+    of the source> and the store `out` with ".work" added, unless they are given.
     """
     loaded = load_recipe(recipe)
     selection.check_rules(loaded.rules, loaded.anchor_rules)
-    found = open_source(source, format=format, id_column=id_column, limit=limit)
-    out = Path(out).resolve()
+    found = open_input(
+        source,
+        aligned,
+        anchor=anchor or loaded.anchor,
+        format=format,
+        id_column=id_column,
+        language_column=language_column,
+        limit=limit,
+    )
+    out = place_of(out, found.name).resolve()
     store = Path(work).resolve() if work else out.with_name(f"{out.name}.work")
     inputs = [store, *map(Path, found.files)]
     shards.check_place(out, found.uri, found.name, inputs, overwrite=overwrite)
     if store.exists() and not store.is_dir():
         raise InputError(f"{store} is a file, and can't be the work store: choose another place with --work")
-    return pipeline.plan(found, loaded, targets=targets, work=store, anchor=anchor)
+    return pipeline.plan(
+        found, loaded, targets=targets, work=store, anchor=anchor, back_translation=back_translation
+    )
+
+
+def place_of(out: str | Path | None, name: str) -> Path:
+    """Where a set goes: to `out`, or below sets/ by the name of its source."""
+    return Path("sets") / name if out is None else Path(out)
+
+
+def open_input(
+    source: str | None,
+    aligned: Sequence[str],
+    *,
+    anchor: str,
+    format: Format | None = None,
+    id_column: str | None = None,
+    language_column: str | None = None,
+    limit: int | None = None,
+) -> Source | Aligned:
+    """A source to translate, or rows that are translated; InputError unless it is one of the two."""
+    if aligned and source is None:
+        return open_aligned(
+            aligned,
+            anchor=language(anchor).tag,
+            format=format,
+            id_column=id_column,
+            language_column=language_column,
+            limit=limit,
+        )
+    if source is None:
+        raise InputError(
+            "nothing to build: give pairs to translate (--source) or translated ones (--aligned)"
+        )
+    if aligned:
+        raise InputError("--source is translated and --aligned is translated already: give one of them")
+    if language_column is not None:
+        raise InputError("--language-column says which language a row of --aligned is in; --source has one")
+    return open_source(source, format=format, id_column=id_column, limit=limit)
 
 
 def build(
-    source: str,
+    source: str | None = None,
     *,
     targets: str = "all",
     out: str | Path,

@@ -7,24 +7,25 @@ a language, adding rows and going on after a crash are one operation, and doing 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from mldata import chunks, evidence
+from mldata import chunks, evidence, given
 from mldata import text as text_room
 from mldata.chunks import SourceIndex, chunk_table, import_source
 from mldata.concepts import from_table
 from mldata.encode import open_encoder
 from mldata.engine import Engine
 from mldata.errors import InputError
-from mldata.evidence import damage
+from mldata.evidence import alignment, damage
 from mldata.executors import local
 from mldata.identify import open_identifier
-from mldata.languages import canonical, language
+from mldata.languages import canonical, covering, language
 from mldata.recipe import Recipe, fingerprint
 from mldata.sources import Source
+from mldata.sources.aligned import Aligned
 from mldata.store import Store
 from mldata.tasks import FOLDERS, Job, Stage, Task
 from mldata.text import split
@@ -53,6 +54,13 @@ class Plan:
     def total(self) -> int:
         """Files the build needs, there or missing."""
         return len(self.index.chunks) * (2 * len(self.targets) + 1)
+
+    def routes(self, target: str) -> tuple[str, str]:
+        """The ways there and back, as tables show them."""
+        if target in self.job.given:
+            return given.ROUTE, str(self.job.given[target] or "-")
+        there, back = self.job.routes[target]
+        return str(there), str(back)
 
     def distinct_segments(self) -> int:
         """Different segments of the source: what one language costs. Reads and splits the whole source."""
@@ -120,36 +128,93 @@ def choose_targets(wanted: str, recipe: Recipe, anchor: str, engines: Installed)
         )
     for target in chosen:
         language(target)  # identifiers must know it too
-        _no_fallback(target, recipe, anchor, engines)
+        routes = engines.routes(anchor, target)
+        assert routes is not None
+        _no_fallback(target, routes, recipe, engines)
     return tuple(chosen)
 
 
-def _no_fallback(target: str, recipe: Recipe, anchor: str, engines: Installed) -> None:
+def _no_fallback(target: str, routes: Sequence[Route], recipe: Recipe, engines: Installed) -> None:
     """An engine may be absent only if the routes use none that the recipe prefers less."""
-    routes = engines.routes(anchor, target)
-    assert routes is not None
     used = {recipe.translators.index(hop.translator) for route in routes for hop in route.hops}
     for name, remedy in engines.absent.items():
         if recipe.translators.index(name) < max(used):
             raise InputError(f"the pipeline {recipe.name} prefers {name} for {target}. {remedy}")
 
 
-def plan(source: Source, recipe: Recipe, *, targets: str, work: Path, anchor: str | None = None) -> Plan:
-    """Read the source into the store, choose targets and routes, and list what is missing."""
+def choose_given(wanted: str, recipe: Recipe, index: SourceIndex) -> tuple[str, ...]:
+    """The languages that "12", "all" or "es,fr" mean, of those whose translations came with the source:
+    those of the recipe first, in its order."""
+    known = recipe.targets
+    there = sorted(index.given, key=lambda t: (known.index(t) if t in known else len(known), t))
+    if wanted == "all":
+        chosen = there
+    elif wanted.isdecimal():
+        chosen = there[: int(wanted)]
+        if not 0 < int(wanted) <= len(there):
+            raise InputError(f"--targets {wanted}: {len(there)} languages are given: {' '.join(there)}")
+    else:
+        asked = {canonical(tag) for tag in wanted.split(",") if tag.strip()}
+        if lacking := sorted(asked - set(there)):
+            raise InputError(
+                f"no translations into {' '.join(lacking)} are given; there are: {' '.join(there)}"
+            )
+        chosen = [tag for tag in there if tag in asked]
+    if not chosen:
+        raise InputError(
+            f"{index.uri} has no usable translation: {index.unreadable} of {index.read} rows were set aside; "
+            "`mldata build` with --source translates what has none"
+        )
+    return tuple(chosen)
+
+
+def way_back(target: str, anchor: str, recipe: Recipe, engines: Installed) -> Route | None:
+    """The way from a given language to the anchor, for varieties that of their language; None without one.
+
+    InputError where it would avoid an engine that the recipe prefers and that isn't installed.
+    """
+    route = find_route(engines.translators, covering(target) or target, covering(anchor) or anchor)
+    if route is not None:
+        _no_fallback(target, [route], recipe, engines)
+    return route
+
+
+def plan(
+    source: Source | Aligned,
+    recipe: Recipe,
+    *,
+    targets: str,
+    work: Path,
+    anchor: str | None = None,
+    back_translation: bool = True,
+) -> Plan:
+    """Read the source into the store, choose targets and routes, and list what is missing.
+
+    Translations that came with the source are translated back where the recipe's engines can, unless
+    `back_translation` is off.
+    """
     anchor = canonical(anchor) if anchor else recipe.anchor
     language(anchor)
-    engines = installed(recipe)
-    chosen = choose_targets(targets, recipe, anchor, engines)
-    routes = {}
-    for target in chosen:
-        both = engines.routes(anchor, target)
-        assert both is not None
-        routes[target] = both
+    store = Store(work)
+    routes: dict[str, tuple[Route, Route]] = {}
+    backs: dict[str, Route | None] = {}
+    if isinstance(source, Aligned):
+        index = _imported(source, store)
+        chosen = choose_given(targets, recipe, index)
+        engines = installed(recipe) if back_translation else Installed({}, {})
+        backs = {target: way_back(target, anchor, recipe, engines) for target in chosen}
+    else:
+        engines = installed(recipe)
+        chosen = choose_targets(targets, recipe, anchor, engines)
+        for target in chosen:
+            both = engines.routes(anchor, target)
+            assert both is not None
+            routes[target] = both
     identifiers = [open_identifier(name).engine for name in recipe.identifiers]
     encoder = open_encoder(recipe.encoder).engine
-    store = Store(work)
-    index = import_source(source, fingerprint([chunks.VERSION, source.digest()]), store)
-    digests, used = _digests(anchor, routes, engines.translators, identifiers, encoder)
+    if isinstance(source, Source):
+        index = _imported(source, store)
+    digests, used = _digests(index, anchor, routes, backs, engines.translators, identifiers, encoder)
     job = Job(
         work=work,
         source=index.digest,
@@ -160,6 +225,7 @@ def plan(source: Source, recipe: Recipe, *, targets: str, work: Path, anchor: st
         routes=routes,
         digests=digests,
         sampled=frozenset(sampled_chunks(index)),
+        given=backs,
     )
     missing = [
         Task(stage, tag, chunk)
@@ -191,10 +257,16 @@ def _missing(job: Job, store: Store, stage: Stage, tag: str, chunks: Sequence[st
     return [chunk for chunk in chunks if chunk in lacking]
 
 
+def _imported(source: Source | Aligned, store: Store) -> SourceIndex:
+    return import_source(source, fingerprint([chunks.VERSION, source.digest()]), store)
+
+
 def _digests(
+    index: SourceIndex,
     anchor: str,
-    routes: dict[str, tuple[Route, Route]],
-    translators: dict[str, Translator],
+    routes: Mapping[str, tuple[Route, Route]],
+    backs: Mapping[str, Route | None],
+    translators: Mapping[str, Translator],
     identifiers: Sequence[Engine],
     encoder: Engine,
 ) -> tuple[dict[tuple[Stage, str], str], list[Engine]]:
@@ -213,10 +285,18 @@ def _digests(
     for target, both in routes.items():
         hops = [route.engines(translators) for route in both]
         used.update(dict.fromkeys(engine for route in hops for engine in route))
-        made = fingerprint(
+        digests["translate", target] = fingerprint(
             [splitting, anchor, [str(r) for r in both], [[e.digest for e in route] for route in hops]]
         )
-        digests["translate", target] = made
+    for target, back in backs.items():
+        engines = back.engines(translators) if back else []
+        used.update(dict.fromkeys(engines))
+        pairing = [alignment.VERSION, encoder.digest, index.given[target]]
+        digests["translate", target] = fingerprint(
+            [splitting, anchor, target, pairing, str(back), [engine.digest for engine in engines]]
+        )
+    for target in (*routes, *backs):
+        made = digests["translate", target]
         digests["measure", target] = fingerprint([made, source, _labels(target)])
     return digests, list(used)
 

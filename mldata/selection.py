@@ -19,7 +19,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute
 
-from mldata import __version__, shards
+from mldata import __version__, given, shards
 from mldata.calibration import FILE, Calibration
 from mldata.chunks import SourceIndex, chunk_table, load_index, source_folder
 from mldata.concepts import FIELDS
@@ -38,6 +38,7 @@ NOT_KEPT = {
     "no_target": "no translation of the concept passed",
     "incomplete": "too few translations of the concept passed for the group policy",
     **SET_ASIDE,
+    given.LACKING: "the source has no translation of the concept into the language",
 }
 """Reasons that no rule of a recipe gives. A broken anchor rule is a reason on every row of its concept."""
 
@@ -66,7 +67,8 @@ class Measured:
             index=plan.index,
             recipe=plan.recipe,
             anchor=plan.anchor,
-            routes={target: str(there) for target, (there, _) in job.routes.items()},
+            routes={target: str(there) for target, (there, _) in job.routes.items()}
+            | dict.fromkeys(job.given, given.ROUTE),
             translate={target: job.digests["translate", target] for target in plan.targets},
             measure={plan.anchor: job.digests["measure_source", plan.anchor]}
             | {target: job.digests["measure", target] for target in plan.targets},
@@ -252,11 +254,15 @@ class _Selection:
             frame = frame.with_columns(length_deviation(self.medians.get(tag)))
         broken = [pl.when(rule.broken(tag)).then(pl.lit(rule.name)) for rule in rules]
         reasons = pl.concat_list(broken).list.drop_nulls() if broken else pl.lit([], pl.List(pl.String))
-        judged = frame.with_columns(reasons.alias("reasons"))
+        lacking = pl.lit([given.LACKING], pl.List(pl.String))
+        judged = frame.with_columns(
+            pl.when(is_lacking(frame)).then(lacking).otherwise(reasons).alias("reasons")
+        )
         tally = self.tallies[tag]
-        tally.concepts += len(judged)
+        measured = judged.filter(~is_lacking(frame))
+        tally.concepts += len(measured)
         for rule in rules:
-            tally.unmeasured[rule.name] += judged[rule.column].null_count()
+            tally.unmeasured[rule.name] += measured[rule.column].null_count()
         return judged
 
     def _chunk(self, chunk: str) -> None:
@@ -328,11 +334,15 @@ class _Selection:
         path = self.measured.store.path("translate", self.measured.translate[tag], tag, chunk)
         translated = read_table(path).select(["concept", "field", "message", "text"])
         texts = (
-            _string_fields(translated)
+            _string_fields(translated, len(source))
             if self.measured.index.shape == "strings"
-            else _message_fields(source, translated, self.schema)
+            else _message_fields(
+                source, translated, self.schema, judged.select(is_lacking(judged)).to_series().to_list()
+            )
         )
-        return self._table(source, tag, texts, judged, origin="translated", route=self.measured.routes[tag])
+        route = self.measured.routes[tag]
+        origin = "given" if route == given.ROUTE else "translated"
+        return self._table(source, tag, texts, judged, origin=origin, route=route)
 
     def _table(
         self,
@@ -440,14 +450,27 @@ def licence(index: SourceIndex, engines: Sequence[EngineFacts]) -> str:
     return f"{of_source}; no commercial use: {', '.join(forbidding)}" if forbidding else of_source
 
 
-def _string_fields(translated: pa.Table) -> dict[str, pa.Array]:
-    """Columns of a source of strings: each concept has one text a field, in order."""
-    names = translated["field"]
-    return {name: translated.filter(pa.compute.equal(names, name))["text"] for name in FIELDS}
+def is_lacking(frame: pl.DataFrame) -> pl.Expr:
+    """Rows that aren't there: the source has no translation of the concept."""
+    if "issues" not in frame.columns:
+        return pl.lit(value=False)
+    return pl.col("issues").list.contains(given.LACKING)
 
 
-def _message_fields(source: pa.Table, translated: pa.Table, schema: pa.Schema) -> dict[str, pa.Array]:
-    """The source's conversations with the content of translated messages in its place."""
+def _string_fields(translated: pa.Table, concepts: int) -> dict[str, pa.Array]:
+    """Columns of a source of strings: each concept has one text a field, or null where it has none."""
+    made = {}
+    for name in FIELDS:
+        rows = translated.filter(pa.compute.equal(translated["field"], name))
+        places = pa.compute.index_in(pa.array(range(concepts), pa.int32()), rows["concept"])
+        made[name] = rows["text"].take(places)
+    return made
+
+
+def _message_fields(
+    source: pa.Table, translated: pa.Table, schema: pa.Schema, lacking: Sequence[bool]
+) -> dict[str, pa.Array]:
+    """The source's conversations with the content of translated messages in its place; null if `lacking`."""
     keys = zip(*(translated[name].to_pylist() for name in ("concept", "field", "message")), strict=True)
     said = dict(zip(keys, translated["text"].to_pylist(), strict=True))
     made = {}
@@ -457,5 +480,6 @@ def _message_fields(source: pa.Table, translated: pa.Table, schema: pa.Schema) -
         for concept, messages in enumerate(rows):
             for number, message in enumerate(messages):
                 message["content"] = said.get((concept, name, number), message["content"])
-        made[name] = pa.array(rows, kind)
+        there = [None if gone else row for row, gone in zip(rows, lacking, strict=True)]
+        made[name] = pa.array(there, kind)
     return made

@@ -7,7 +7,7 @@ twice, or again after a kill. Each distinct segment of a chunk is translated onc
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -16,8 +16,8 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from mldata import evidence
-from mldata.chunks import chunk_table
+from mldata import evidence, given
+from mldata.chunks import chunk_table, source_folder
 from mldata.concepts import Concept, from_table
 from mldata.encode import open_encoder
 from mldata.evidence import Pair, Unit, alignment, language, rows, structure, wrong_items
@@ -32,8 +32,9 @@ from mldata.translate import Translator, open_translator
 from mldata.translate.routes import Route, Routed, follow
 
 Stage = Literal["translate", "measure_source", "measure"]
-FOLDERS: dict[Stage, str] = {"translate": "translate", "measure_source": "measure", "measure": "measure"}
-"""Where in the store a stage writes; the stages themselves in the order in which they run."""
+FOLDERS: dict[Stage, str] = {"measure_source": "measure", "translate": "translate", "measure": "measure"}
+"""Where in the store a stage writes; the stages themselves in the order in which they run: pairing given
+translations with their source takes the source's embeddings."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ class Job:
     """(stage, language) -> digest of all that decides what the stage makes of a chunk."""
     sampled: frozenset[str] = frozenset()
     """Chunks of which wrong items are made too, when they are measured."""
+    given: Mapping[str, Route | None] = field(default_factory=dict)
+    """Target whose translations came with the source -> the way back, if an engine knows one."""
 
     def path(self, task: Task) -> Path:
         """The file a task makes."""
@@ -110,7 +113,9 @@ class Worker:
 
     def run(self, task: Task) -> None:
         """Make the file of `task`."""
-        if task.stage == "translate":
+        if task.stage == "translate" and task.language in self.job.given:
+            table = self._pair_given(task)
+        elif task.stage == "translate":
             table = self._translate(task)
         elif task.stage == "measure_source":
             table = self._measure_source(task)
@@ -137,8 +142,6 @@ class Worker:
         return from_table(chunk_table(self._store, self.job.source, chunk))
 
     def _translate(self, task: Task) -> pa.Table:
-        if not self._translators:
-            self._translators = {name: open_translator(name) for name in self.job.translators}
         texts = [
             _Text(concept.id, number, field, message, split(text, self.job.anchor))
             for number, concept in enumerate(self._concepts(task.chunk))
@@ -150,7 +153,26 @@ class Worker:
         rows = [_translated_row(text, forward, backward) for text in texts]
         return pa.Table.from_pylist(rows, TRANSLATED)
 
+    def _pair_given(self, task: Task) -> pa.Table:
+        translations = self._given(task)
+        texts = given.texts(self._concepts(task.chunk), translations, self.job.anchor, task.language)
+        vectors = self._source_vectors(task.chunk)
+        vectors |= self._embed({s.plain for t in texts for s in t.target.segments} - vectors.keys())
+        way = self.job.given[task.language]
+
+        def back(segments: set[Segment]) -> dict[Segment, str]:
+            routed = self._follow(way, segments) if way else {}
+            return {segment: made.segment.text for segment, made in routed.items()}
+
+        return pa.Table.from_pylist(given.translated(texts, vectors, back), TRANSLATED)
+
+    def _given(self, task: Task) -> dict[int, Concept]:
+        folder = source_folder(self._store, self.job.source)
+        return given.read(folder, task.chunk, task.language)
+
     def _follow(self, route: Route, segments: set[Segment]) -> dict[Segment, Routed]:
+        if not self._translators:
+            self._translators = {name: open_translator(name) for name in self.job.translators}
         ordered = sorted(segments, key=lambda s: (len(s.text), s.text, s.spans))
         return dict(zip(ordered, follow(route, self._translators, ordered), strict=True))
 
@@ -208,16 +230,20 @@ class Worker:
         ordered = sorted(texts)
         return dict(zip(ordered, self._encoder.encode(ordered), strict=True))
 
-    def _measure(self, task: Task) -> tuple[pa.Table, pa.Table | None]:
-        job = self.job
-        concepts = self._concepts(task.chunk)
-        translated = read_table(job.path(Task("translate", task.language, task.chunk)))
-        embedded = read_table(job.path(Task("measure_source", job.anchor, task.chunk)))
-        vectors = {
+    def _source_vectors(self, chunk: str) -> dict[str, Any]:
+        """Embeddings of the source's segments, by their text without protected spans."""
+        embedded = read_table(self.job.path(Task("measure_source", self.job.anchor, chunk)))
+        return {
             segment["text"]: np.frombuffer(segment["vector"], np.float16).astype(np.float32)
             for row in embedded["segments"].to_pylist()
             for segment in row
         }
+
+    def _measure(self, task: Task) -> tuple[pa.Table, pa.Table | None]:
+        job = self.job
+        concepts = self._concepts(task.chunk)
+        translated = read_table(job.path(Task("translate", task.language, task.chunk)))
+        vectors = self._source_vectors(task.chunk)
         units = _units(concepts, translated.to_pylist())
         said = alignment.texts(units, task.language)
         said |= {text for u in units for p in u.pairs for text in (p.source, p.target, p.back)}
@@ -234,7 +260,10 @@ class Worker:
         measured = rows.of_units(units, context)
         found = rows.of_concepts(measured, units, vectors)
         wrong = self._wrong(task, concepts, units, measured, context) if task.chunk in job.sampled else None
-        return _evidence_table(concepts, task.language, measured, found), wrong
+        lacking: set[int] = set()
+        if task.language in job.given:
+            lacking = set(range(len(concepts))) - self._given(task).keys()
+        return _evidence_table(concepts, task.language, measured, found, lacking), wrong
 
     def _wrong(
         self,
@@ -330,9 +359,10 @@ def _plain(text: str, protected: Sequence[str]) -> str:
 
 
 def _evidence_table(
-    concepts: Sequence[Concept], tag: str, units: pl.DataFrame, found: pl.DataFrame
+    concepts: Sequence[Concept], tag: str, units: pl.DataFrame, found: pl.DataFrame, lacking: set[int]
 ) -> pa.Table:
-    """One row a concept: all evidence; null for a concept that has no unit."""
+    """One row a concept: all evidence; null for a concept that has no unit, as those `lacking` a
+    translation."""
     declared = evidence.columns()
     nested = ["label", *(column.name for column in declared if column.aggregate != "row")]
     ids = pl.DataFrame({"concept_id": [concept.id for concept in concepts]})
@@ -343,7 +373,9 @@ def _evidence_table(
         .join(evidence.nest(rows.rounded(units), nested), on="concept", how="left", maintain_order="left")
     )
     names = [column.name for column in declared]
-    return joined.select("concept_id", "language", *names, rows.issues(), "fields").to_arrow()
+    not_given = pl.lit([given.LACKING], pl.List(pl.String))
+    issues = pl.when(pl.col("concept").is_in(sorted(lacking))).then(not_given).otherwise(rows.issues())
+    return joined.select("concept_id", "language", *names, issues.alias("issues"), "fields").to_arrow()
 
 
 def _rounded(value: float | None) -> float | None:

@@ -24,7 +24,7 @@ from mldata.errors import InputError
 from mldata.evidence.damage import DAMAGES
 from mldata.pipeline import sampled_chunks
 from mldata.recipe import CalibrationPolicy, Rule
-from mldata.selection import Measured, length_deviation, median_length_ratio
+from mldata.selection import Measured, is_lacking, length_deviation, median_length_ratio
 from mldata.store import read_table
 
 FOLDS = 10
@@ -87,7 +87,7 @@ def calibrate(measured: Measured, targets: Sequence[str], policy: CalibrationPol
         right = _read(measured, "measure", tag, recipe.rules).with_columns(deviation)
         wrong = _read(measured, "damage", tag, recipe.rules).with_columns(deviation)
         languages[tag] = calibrate_language(
-            right.filter(pl.col("concept_id").is_in(readable)),
+            right.filter(pl.col("concept_id").is_in(readable), ~is_lacking(right)),
             wrong,
             tag=tag,
             rules=recipe.rules,
@@ -109,7 +109,7 @@ def _read(
     measured: Measured, stage: Literal["measure", "damage"], tag: str, rules: Sequence[Rule]
 ) -> pl.DataFrame:
     """What the rules look at, of the sampled chunks."""
-    wanted = {"concept_id", "kind", "length_ratio", *(rule.column for rule in rules)}
+    wanted = {"concept_id", "kind", "issues", "length_ratio", *(rule.column for rule in rules)}
     tables = []
     for chunk in sampled_chunks(measured.index):
         path = measured.store.path(stage, measured.measure[tag], tag, chunk)

@@ -28,6 +28,21 @@ def test_a_language_without_labels_is_refused():
         language("xh")
 
 
+@pytest.mark.parametrize(
+    ("tag", "row", "script"),
+    [
+        ("pt-BR", "pt", "Latn"),
+        ("sr-RS", "sr-Cyrl", "Cyrl"),
+        ("zh-TW", "zh", "Hant"),
+        ("arb-Arab", "ar", "Arab"),
+    ],
+)
+def test_a_variety_has_the_labels_of_its_language_and_its_own_tag(tag, row, script):
+    found = language(tag)
+    assert (found.tag, found.script) == (tag, script)
+    assert found.fasttext == LANGUAGES[row].fasttext
+
+
 def test_every_tag_is_canonical_and_named():
     for tag, entry in LANGUAGES.items():
         assert canonical(tag) == tag

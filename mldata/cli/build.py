@@ -53,11 +53,18 @@ DECONTAMINATE_HELP = (
 
 def build(
     source: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="A file, folder, glob or fsspec URL; hf://org/name\\[/config]\\[:split]; or en_prefs."
         ),
-    ],
+    ] = None,
+    aligned: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Instead of a source: rows that are translated already. A file with all languages, or "
+            "TAG=FILE for each language, repeated."
+        ),
+    ] = None,
     targets: Annotated[str, typer.Option(help='How many ("12"), "all", or which ("es,fr").')] = "all",
     out: Annotated[Path | None, typer.Option(help="The set's directory.  \\[default: sets/<source>]")] = None,
     pipeline: Annotated[
@@ -68,6 +75,13 @@ def build(
     ] = None,
     format: Annotated[SourceFormat | None, typer.Option(help="\\[default: recognised]")] = None,
     id_column: Annotated[str | None, typer.Option(help="A column that identifies examples.")] = None,
+    language_column: Annotated[
+        str | None,
+        typer.Option(help="Of --aligned: the language's column.  \\[default: language, lang, locale]"),
+    ] = None,
+    back_translation: Annotated[
+        bool, typer.Option(help="Of --aligned: translate back where an engine can.")
+    ] = True,
     limit: Annotated[int | None, typer.Option(min=1, help="Take the first N concepts.")] = None,
     rule: Annotated[list[str] | None, typer.Option(help=RULE_HELP)] = None,
     policy: Annotated[Groups | None, typer.Option(help="Group policy.  \\[default: the recipe's]")] = None,
@@ -95,28 +109,32 @@ def build(
       mldata build --source prefs.jsonl --targets es,fr,pt --out sets/prefs
 
       mldata build --source hf://org/name:train --targets all --limit 1000 --dry-run
+
+      mldata build --aligned en=en.jsonl --aligned es=vendor/es.csv --id-column id
     """
     import os
 
     from mldata import library
     from mldata.cli import screen
-    from mldata.sources import open_source
 
     del executor  # local is the only one, and what it names is checked by the parser
     try:
-        place = out or Path("sets") / open_source(source, format=_value(format), limit=limit).name
         made = library.plan(
             source,
+            aligned=aligned or [],
             targets=targets,
-            out=place,
+            out=out,
             recipe=pipeline,
             work=work,
             anchor=anchor,
             format=_value(format),
             id_column=id_column,
+            language_column=language_column,
             limit=limit,
+            back_translation=back_translation,
             overwrite=overwrite,
         )
+        place = library.place_of(out, made.index.name)
         count = workers or os.cpu_count() or 1
         screen.heading(made, count)
         if dry_run:

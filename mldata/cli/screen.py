@@ -42,10 +42,13 @@ def table(*columns: str) -> Table:
 def heading(plan: Plan, workers: int) -> None:
     """One line on what will be done, and lines on rows set aside."""
     index = plan.index
+    what = "languages given" if plan.job.given else "targets"
     console.print(
         f"[bold]{escape(index.name)}[/bold] · {index.concepts} concepts ({index.format}) · {plan.anchor} → "
-        f"{len(plan.targets)} targets · pipeline {plan.recipe.name} · {workers} workers"
+        f"{len(plan.targets)} {what} · pipeline {plan.recipe.name} · {workers} workers"
     )
+    if without := [target for target, back in plan.job.given.items() if back is None]:
+        console.print(f"not translated back: {' '.join(without)}")
     if index.duplicates:
         console.print(f"{index.duplicates} rows repeat an earlier one and count once")
     if index.unreadable:
@@ -63,10 +66,10 @@ def dry_run(plan: Plan) -> None:
     rows = table("language", "route", "back", ">to translate", ">to measure", ">chunks")
     chunks = len(plan.index.chunks)
     for target in plan.targets:
-        there, back = plan.job.routes[target]
+        there, back = plan.routes(target)
         missing = [task.stage for task in plan.missing if task.language == target]
         counts = [str(missing.count(stage)) for stage in ("translate", "measure")]
-        rows.add_row(target, str(there), str(back), *counts, str(chunks))
+        rows.add_row(target, there, back, *counts, str(chunks))
     console.print(rows)
     done = plan.total - len(plan.missing)
     console.print(

@@ -359,6 +359,8 @@ def _merged(vectors: Vectors, lengths: Sequence[int], size: int, others: Vectors
 
 
 def _centred(texts: Sequence[str], centre: npt.NDArray[np.float32], vectors: Embedded) -> Vectors:
+    if not texts:  # a pool of texts of which one side has no segment
+        return np.zeros((0, len(centre)), np.float32)
     return _unit(np.stack([vectors[text] for text in texts]) - centre)
 
 

@@ -31,6 +31,7 @@ __all__ = [
     "SAMPLES",
     "Duplicate",
     "Format",
+    "Ledger",
     "Rows",
     "Source",
     "Unreadable",
@@ -121,33 +122,35 @@ class Source:
 
     def __iter__(self) -> Iterator[Concept | Unreadable | Duplicate]:
         """Read from the start: every row in order, until `limit` concepts were given."""
-        ledger = _Ledger(self.id_column or "")
+        ledger = Ledger(self.id_column or "")
         given = 0
         with closing(self._rows.rows()) as rows:
             for row in rows:
-                item = self._item(row, ledger)
+                item = self.item(row, ledger)
                 yield item
                 given += isinstance(item, Concept)
                 if given == self.limit:
                     return
 
-    def _item(self, row: Row, ledger: _Ledger) -> Concept | Unreadable | Duplicate:
+    def item(self, row: Row, ledger: Ledger) -> Concept | Unreadable | Duplicate:
+        """What becomes of one row, given those entered before."""
         try:
             if row.problem:
                 raise SetAside(row.field, row.problem)
             example = formats.read(row.value, self.format, self.shape, self.max_chars)
             digest = example_digest(example.prompt, example.chosen, example.rejected)
-            user_id = None if self.id_column is None else _user_id(row.value, self.id_column)
-            first = ledger.enter(row, digest, user_id)
+            given_id = None if self.id_column is None else user_id(row.value, self.id_column)
+            first = ledger.enter(row, digest, given_id)
         except SetAside as error:
             return Unreadable(row.file, row.number, error.field, error.reason, row.unit)
         if first is not None:
             return Duplicate(row.file, row.number, first[1], first[0], row.unit)
         texts = (example.prompt, example.chosen, example.rejected)
-        return Concept(user_id or digest.hex(), *texts, example.extra)
+        return Concept(given_id or digest.hex(), *texts, example.extra)
 
 
-def _user_id(record: Mapping[str, Any], column: str) -> str:
+def user_id(record: Mapping[str, Any], column: str) -> str:
+    """The user's own id of an example; SetAside where it is missing or can't be one."""
     value = record.get(column)
     not_a_number = value != value  # pandas writes missing numbers so
     if value is None or not_a_number or (isinstance(value, str) and not value.strip()):
@@ -158,7 +161,7 @@ def _user_id(record: Mapping[str, Any], column: str) -> str:
     return str(value)
 
 
-class _Ledger:
+class Ledger:
     """Which examples and user ids were seen in one reading, and where first."""
 
     def __init__(self, id_column: str) -> None:
@@ -203,15 +206,29 @@ def open_source(
     CSV, TSV, Parquet or Arrow, the text kinds also as .gz, .zst, .bz2 or .xz; a folder or glob of such files;
     a folder that `datasets` saved; `hf://org/name[/config][:split]`; or the name of a sample.
     """
+    rows, name = locate(uri)
+    return source_of(uri, name, rows, format=format, id_column=id_column, limit=limit, max_chars=max_chars)
+
+
+def source_of(
+    uri: str,
+    name: str,
+    rows: Rows,
+    *,
+    format: Format | None,
+    id_column: str | None,
+    limit: int | None,
+    max_chars: int = 1_000_000,
+) -> Source:
+    """The source that `rows` are, in the format of the first 100 readable ones."""
     if limit is not None and limit < 1:
         raise InputError(f"The limit is {limit}, but at least 1 concept must be read.")
     if max_chars < 1:
         raise InputError(f"The limit of characters is {max_chars}, but it must be at least 1.")
     if format is not None and format not in FORMATS:
         raise InputError(f'The format "{format}" is unknown; known are {", ".join(FORMATS)}.')
-    rows, name = _locate(uri)
     with closing(rows.rows()) as stream:
-        head = _peek(stream)
+        head = peek(stream)
     found, shape = _recognise(uri, head, format)
     columns = _other_columns(head)
     if id_column is not None and id_column not in columns:
@@ -224,10 +241,11 @@ def open_source(
 def open_rows(uri: str) -> Rows:
     """Any data, as evaluation texts are: all that `open_source` opens, whatever its columns, and text files
     (.txt), whose rows are their lines."""
-    return _locate(uri, lines=True)[0]
+    return locate(uri, lines=True)[0]
 
 
-def _locate(uri: str, *, lines: bool = False) -> tuple[Rows, str]:
+def locate(uri: str, *, lines: bool = False) -> tuple[Rows, str]:
+    """Where the rows of `uri` are, and a short name for them; `lines` of text files are rows too."""
     if uri.startswith("hf://") and not uri.startswith("hf://datasets/"):  # that one is a file, by fsspec
         from mldata.sources.hub import open_hub
 
@@ -247,7 +265,7 @@ def _locate(uri: str, *, lines: bool = False) -> tuple[Rows, str]:
     return find_files(uri, lines=lines)
 
 
-def _peek(rows: Iterator[Row]) -> list[Row]:
+def peek(rows: Iterator[Row]) -> list[Row]:
     """The first rows, until enough of them are objects: what a format is recognised from."""
     seen: list[Row] = []
     readable = 0

@@ -77,8 +77,8 @@ def fits(record: Mapping[str, Any], format: Format) -> Shape | None:
     return "strings" if strings else "messages" if lists else None
 
 
-def read(record: object, format: Format, shape: Shape, max_chars: int) -> Example:
-    """One row as an example, or `SetAside`."""
+def read(record: object, format: Format, shape: Shape, max_chars: int, *, alike: bool = False) -> Example:
+    """One row as an example, or `SetAside`. Answers may be `alike` in a translation: damage to measure."""
     if not isinstance(record, Mapping):
         raise SetAside("", f"the row is {_kind(record)}, not an object with named fields")
     triple = _READERS[format, shape](record)
@@ -90,7 +90,7 @@ def read(record: object, format: Format, shape: Shape, max_chars: int) -> Exampl
         used |= {"system"} if system_used else set()
     for name, text in zip(FIELDS, triple, strict=True):
         _check(name, text, max_chars)
-    if triple[1] == triple[2]:
+    if triple[1] == triple[2] and not alike:
         raise SetAside("rejected", '"rejected" is the same as "chosen"')
     extra = {name: value for name, value in record.items() if name not in used}
     for name, value in extra.items():

@@ -314,7 +314,6 @@ def test_a_set_without_space_says_so_and_leaves_the_one_before_whole(home):
         build("--format", "xml"),
         ("select", "set", "--policy", "nonsense"),
         ("select", "set", "--test-share", "2"),
-        ("build", "--targets", "es"),
         ("bild",),
     ],
     ids=lambda arguments: " ".join(map(str, arguments[-2:])),

@@ -1,0 +1,198 @@
+"""Translations that were given, in the store and on their way into the stages.
+
+Reading an aligned source writes them beside the source's chunks, one file a chunk with all languages. The
+stage `translate` then makes of a given text what it makes of an engine's: the text as it is, and segments
+paired with those of the source, so that all evidence is measured alike.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute
+
+from mldata.concepts import FIELDS, Concept, Shape, Text, example_digest, from_table, to_table
+from mldata.evidence import Embedded
+from mldata.evidence.alignment import NOTHING_FITS, Pool, Step, align_text
+from mldata.sources import Unreadable
+from mldata.sources.collation import Collation, Given
+from mldata.store import read_table, write_table
+from mldata.text import Segment, Split, assemble, split
+
+ROUTE = "given"
+"""What stands for the route of a language that no engine translated."""
+LACKING = "not_given"
+"""Why a concept has no row in a language in which others have one."""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What became of an aligned source's translations."""
+
+    digests: dict[str, str]
+    """Language -> digest of its texts and of the concepts they belong to."""
+    rows: int
+    set_aside: list[Unreadable]
+
+
+def path(folder: Path, chunk: str) -> Path:
+    """Where the translations of a chunk lie, in the folder of its source."""
+    return folder / "given" / f"{chunk}.arrow"
+
+
+def write(collation: Collation, folder: Path, chunks: Sequence[str], shape: Shape) -> Imported:
+    """Write the translations of each chunk that lies in `folder`."""
+    set_aside = list(collation.others())
+    digests = {tag: hashlib.blake2b(digest_size=16) for tag in collation.languages()}
+    waiting = collation.in_order()
+    given = next(waiting, None)
+    start = rows = 0
+    for chunk in chunks:
+        concepts = from_table(read_table(folder / f"{chunk}.arrow"))
+        kept: dict[tuple[int, str], Given] = {}
+        while given is not None and given.position < start + len(concepts):
+            place = given.position - start, given.tag
+            problem = _problem(concepts[place[0]], given, kept.get(place))
+            if problem is None:
+                kept[place] = given
+                digests[given.tag].update(concepts[place[0]].id.encode() + b"\0" + _digest(given))
+            else:
+                set_aside.append(problem)
+            given = next(waiting, None)
+        write_table(_table(concepts, kept, shape), path(folder, chunk))
+        start += len(concepts)
+        rows += len(kept)
+    return Imported({tag: digest.hexdigest() for tag, digest in digests.items()}, rows, set_aside)
+
+
+def _digest(given: Given) -> bytes:
+    return example_digest(given.prompt, given.chosen, given.rejected)
+
+
+def _table(concepts: Sequence[Concept], kept: Mapping[tuple[int, str], Given], shape: Shape) -> pa.Table:
+    rows = [Concept(concepts[n].id, g.prompt, g.chosen, g.rejected) for (n, _), g in kept.items()]
+    places = {
+        "concept": pa.array([number for number, _ in kept], pa.int32()),
+        "language": pa.array([tag for _, tag in kept], pa.string()),
+    }
+    texts = to_table(rows, shape)
+    return pa.table(places | {name: texts[name] for name in texts.column_names})
+
+
+def _problem(concept: Concept, given: Given, before: Given | None) -> Unreadable | None:
+    """Why a translation can't stand beside its anchor row, if so."""
+    if before is not None:
+        return given.set_aside(
+            "", f"the concept was already given in {before.file}, {before.unit} {before.number}"
+        )
+    for name in FIELDS:
+        reason = _other_turns(getattr(concept, name), getattr(given, name))
+        if reason:
+            return given.set_aside(name, f'"{name}" {reason}')
+    return None
+
+
+def _other_turns(source: Text, target: Text) -> str:
+    """How the turns of a conversation differ from the anchor's; "" if they don't."""
+    if isinstance(source, str) or isinstance(target, str):
+        return ""
+    if len(source) != len(target):
+        return f"has {len(target)} messages where the anchor row has {len(source)}"
+    for number, (ours, theirs) in enumerate(zip(source, target, strict=True), 1):
+        if ours.role != theirs.role:
+            return f'has the role "{theirs.role}" in message {number} where the anchor row has "{ours.role}"'
+        if ours.translatable != theirs.translatable or ours.tool_calls != theirs.tool_calls:
+            return f"has other tool calls in message {number} than the anchor row"
+        if not ours.translatable and ours.content != theirs.content:
+            return f"has another tool result in message {number} than the anchor row: results stay verbatim"
+    return ""
+
+
+def read(folder: Path, chunk: str, language: str) -> dict[int, Concept]:
+    """Row of a concept in its chunk -> its translation into `language`."""
+    table = read_table(path(folder, chunk))
+    table = table.filter(pa.compute.equal(table["language"], language))
+    return dict(zip(table["concept"].to_pylist(), from_table(table), strict=True))
+
+
+@dataclass(frozen=True)
+class PairedText:
+    """One text of a chunk with its translation, both in segments."""
+
+    concept_id: str
+    concept: int
+    field: str
+    message: int
+    text: str
+    source: Split
+    target: Split
+
+
+def texts(
+    concepts: Sequence[Concept], given: Mapping[int, Concept], anchor: str, language: str
+) -> list[PairedText]:
+    """The texts that have a translation, in order."""
+    found = []
+    for number, translated in sorted(given.items()):
+        sides = zip(concepts[number].texts(), translated.texts(), strict=True)
+        for (field, message, source), (_, _, target) in sides:
+            parts = split(source, anchor), split(target, language)
+            found.append(PairedText(translated.id, number, field, message, target, *parts))
+    return found
+
+
+def translated(
+    paired: Sequence[PairedText], vectors: Embedded, back: Callable[[set[Segment]], Mapping[Segment, str]]
+) -> list[dict[str, Any]]:
+    """Rows of a translated chunk (`tasks.TRANSLATED`): segments that stand for each other, paired.
+
+    `vectors` holds those of all segments' plain texts; `back` translates segments into the anchor's language.
+    """
+    plain = [
+        ([s.plain for s in text.source.segments], [s.plain for s in text.target.segments]) for text in paired
+    ]
+    whole = [sides for sides in plain if all(sides)]
+    pool = Pool.of(whole, vectors) if whole else None
+    again = back({segment for text in paired for segment in text.target.segments})
+    rows = []
+    for text, sides in zip(paired, plain, strict=True):
+        steps = align_text(*sides, vectors, pool) if pool else _alone(*map(len, sides))
+        segments = [_segment(text, step, again) for step in steps]
+        rows.append(
+            {
+                "concept_id": text.concept_id,
+                "concept": text.concept,
+                "field": text.field,
+                "message": text.message,
+                "text": text.text,
+                "back": assemble(text.target, [again.get(s, "") for s in text.target.segments]),
+                "segments": segments,
+            }
+        )
+    return rows
+
+
+def _alone(source: int, target: int) -> list[Step]:
+    """Steps of a chunk in which no text has segments on both sides."""
+    return [Step(i, i + 1, 0, 0, NOTHING_FITS) for i in range(source)] + [
+        Step(0, 0, i, i + 1, NOTHING_FITS) for i in range(target)
+    ]
+
+
+def _segment(text: PairedText, step: Step, again: Mapping[Segment, str]) -> dict[str, Any]:
+    source = text.source.segments[step.source_start : step.source_end]
+    target = text.target.segments[step.target_start : step.target_end]
+    return {
+        "source": " ".join(segment.text for segment in source),
+        "protected": [span for segment in source for span in segment.protected],
+        "translation": " ".join(segment.text for segment in target),
+        "back": " ".join(again[segment] for segment in target if again.get(segment)),
+        "pivot": "",
+        "unknown": [],
+        "fit": step.fit,
+    }
