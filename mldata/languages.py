@@ -46,6 +46,9 @@ class Language:
         return str(langcodes.Language.get(self.tag).maximize().script)
 
 
+_WRITTEN_AS = {"no": "nb", "nn": "nb"}
+"""Languages that the identifiers don't tell from another -> that one's row."""
+
 _INDIVIDUAL = {"ar": "arb", "ms": "zsm", "no": "nob", "sw": "swh", "zh": "cmn"}
 """Macrolanguage -> the one of its languages that GlotLID and OpenLID name in its stead."""
 
@@ -176,5 +179,5 @@ def covering(tag: str) -> str | None:
     language ("sr-RS": "sr-Cyrl", "pt-BR": "pt", "arb": "ar"); None if there is none."""
     full = langcodes.Language.get(tag).maximize()
     wide = langcodes.standardize_tag(tag, macro=True).split("-")[0]
-    rows = (tag, f"{full.language}-{full.script}", full.language, wide)
+    rows = (tag, f"{full.language}-{full.script}", full.language, wide, _WRITTEN_AS.get(wide))
     return next((row for row in rows if row in LANGUAGES), None)
