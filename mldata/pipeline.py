@@ -224,7 +224,7 @@ def plan(
         encoder=recipe.encoder,
         routes=routes,
         digests=digests,
-        sampled=frozenset(sampled_chunks(index)),
+        sampled=frozenset(sampled_chunks(index) if recipe.calibration.enabled else ()),
         given=backs,
     )
     missing = [

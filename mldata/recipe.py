@@ -62,11 +62,12 @@ class Rule(_Model):
         return parse_comparison(self.when)[0]
 
     def threshold(self, language: str) -> float | bool:
-        """The value compared with, in `language`."""
+        """The value compared with, in `language`; a variety ("es-MX") without its own has its language's."""
         number = parse_comparison(self.when)[2]
         if number in ("true", "false"):
             return number == "true"
-        return self.per_language.get(language, float(number))
+        wide = language.partition("-")[0]
+        return self.per_language.get(language, self.per_language.get(wide, float(number)))
 
     def broken(self, language: str) -> pl.Expr:
         """True for the rows of `language` that break it; null counts as held."""

@@ -118,3 +118,8 @@ def test_a_fingerprint_is_stable_and_raises_on_what_it_cannot_say():
     for value in (object(), {1, 2}, float("nan"), Recipe):
         with pytest.raises((TypeError, ValueError)):
             fingerprint(value)
+
+
+def test_a_variety_has_the_threshold_of_its_language_unless_it_has_its_own():
+    rule = Rule(name="similarity", when="similarity>=0.8", per_language={"es": 0.85, "es-MX": 0.9})
+    assert [rule.threshold(tag) for tag in ("fr", "es", "es-AR", "es-MX")] == [0.8, 0.85, 0.85, 0.9]
