@@ -197,6 +197,7 @@ class _Tally:
     splits: Counter[str] = field(default_factory=Counter)
     unmeasured: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
+    flipped: int = 0
 
 
 class _Selection:
@@ -261,6 +262,8 @@ class _Selection:
         tally = self.tallies[tag]
         measured = judged.filter(~is_lacking(frame))
         tally.concepts += len(measured)
+        if "contrast" in measured.columns:
+            tally.flipped += int((measured["contrast"] < 0).sum())
         for rule in rules:
             tally.unmeasured[rule.name] += measured[rule.column].null_count()
         return judged
@@ -390,6 +393,7 @@ class _Selection:
                 unmeasured=dict(sorted((+tally.unmeasured).items())),
                 dropped=dict(sorted(tally.dropped.items(), key=lambda item: (-item[1], item[0]))),
                 median_length_ratio=self.medians.get(tag),
+                flipped=tally.flipped,
             )
             for tag, tally in self.tallies.items()
         }

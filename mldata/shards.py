@@ -83,6 +83,9 @@ class LanguageCounts(_Model):
     unmeasured: dict[str, int] = Field(description="rule -> rows that passed it for want of evidence")
     dropped: dict[str, int] = Field(description="reason -> rows; a row may have several")
     median_length_ratio: float | None
+    flipped: int = Field(
+        description="rows whose contrast is negative: chosen and rejected differ the other way round"
+    )
 
 
 class FileFacts(_Model):

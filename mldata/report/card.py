@@ -8,6 +8,12 @@ from mldata.recipe import Rule
 from mldata.shards import Manifest
 
 
+_NOTE = (
+    "A row may be dropped for several reasons. Flipped: chosen and rejected differ the other way round than in "
+    "the source (contrast below zero)."
+)
+
+
 def render(manifest: Manifest, calibration: Calibration | None = None) -> str:
     """The card of a set, with what tightened its thresholds, if anything did."""
     calibrated = _calibration(calibration) if calibration else []
@@ -36,15 +42,16 @@ def _body(manifest: Manifest) -> list[str]:
         f"({anchor.train} train, {anchor.test} test), translated from `{manifest.anchor}` and verified. "
         "All rows of a concept stand together in one shard, the anchor first.",
         "",
-        "| language | route | measured | passed | kept | dropped because |",
-        "|---|---|---|---|---|---|",
+        "| language | route | measured | flipped | passed | kept | dropped because |",
+        "|---|---|---|---|---|---|---|",
     ]
     for tag, counts in manifest.languages.items():
         reasons = ", ".join(f"{name} {number}" for name, number in counts.dropped.items())
         lines.append(
-            f"| {tag} | {counts.route} | {counts.concepts} | {counts.passed} | {counts.kept} | {reasons} |"
+            f"| {tag} | {counts.route} | {counts.concepts} | {counts.flipped} | {counts.passed} | "
+            f"{counts.kept} | {reasons} |"
         )
-    lines += ["", "A row may be dropped for several reasons.", *_screening(manifest), "", "## Rules", ""]
+    lines += ["", _NOTE, *_screening(manifest), "", "## Rules", ""]
     lines += [f"- source: {_rule(rule)}" for rule in manifest.recipe.anchor_rules]
     lines += [f"- {_rule(rule)}" for rule in manifest.rules]
     return lines

@@ -265,6 +265,8 @@ def run_report(arguments: argparse.Namespace) -> None:
     right, wrong = items.filter(kind="right"), items.filter(pl.col("kind") != "right")
     print(_table_of_right(right))
     print(_table_of_wrong(wrong))
+    if arguments.rules:
+        print(_table_of_rules(items, recipe))
     if arguments.languages:
         print(_table_of_languages(right, wrong))
     if arguments.floors:
@@ -307,6 +309,21 @@ def _table_of_wrong(wrong: pl.DataFrame) -> str:
             row = found.get((kind, shape))
             cells.append(f"{row['share']:.1%} ({row['where']} {row['worst']:.0%})" if row else "")
         lines.append(f"| {kind} | {meaning} | " + " | ".join(cells) + " |")
+    return "\n".join([*lines, ""])
+
+
+def _table_of_rules(items: pl.DataFrame, recipe: Recipe) -> str:
+    """A line a kind: the share, in percent, that each rule would accept if it stood alone."""
+    names = [rule.name for rule in recipe.rules if items[rule.column].null_count() < len(items)]
+    alone = [(1 - pl.col("reasons").list.contains(name).mean()).alias(name) for name in names]
+    found = items.group_by("kind").agg(*alone, together=pl.col("accepted").mean())
+    order = ["right", *(damage.name for damage in DAMAGES), "close_language"]
+    lines = ["| accepted by | " + " | ".join([*names, "all together"]) + " |"]
+    lines.append("|" + "---|" * (len(names) + 2))
+    for kind in order:
+        for row in found.filter(kind=kind).to_dicts():
+            cells = [f"{100 * row[name]:.1f}" for name in [*names, "together"]]
+            lines.append(f"| {kind} | " + " | ".join(cells) + " |")
     return "\n".join([*lines, ""])
 
 
@@ -387,6 +404,7 @@ def main() -> None:
     report.add_argument("measured", type=Path, help="what `measure --out` wrote")
     report.add_argument("--recipe", default="embedded")
     report.add_argument("--languages", action="store_true", help="the table by language too")
+    report.add_argument("--rules", action="store_true", help="what each rule would accept alone")
     report.add_argument("--floors", action="store_true", help="thresholds that keep right items, as TOML")
     report.add_argument("--plot", type=Path, help="draw it into this SVG file (needs matplotlib)")
     arguments = parser.parse_args()
