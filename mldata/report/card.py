@@ -7,10 +7,9 @@ from mldata.evidence.damage import DAMAGES
 from mldata.recipe import Rule
 from mldata.shards import Manifest
 
-
 _NOTE = (
-    "A row may be dropped for several reasons. Flipped: chosen and rejected differ the other way round than in "
-    "the source (contrast below zero)."
+    "A row may be dropped for several reasons. Flipped: chosen and rejected differ the other way round than "
+    "in the source (contrast below zero)."
 )
 
 
