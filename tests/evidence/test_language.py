@@ -1,4 +1,4 @@
-"""Which language a text counts as: decided on the whole, by an identifier that is sure; copies are told apart."""
+"""Which language a text is in: decided on the whole, by an identifier that is sure; copies are told apart."""
 
 from mldata.engine import Engine
 from mldata.evidence import Pair, Unit
