@@ -187,7 +187,7 @@ def _half_copied(units: Units, other: Units, chance: random.Random) -> Units | N
         if start is None or rest is None:
             return None
         spoiled: Unit | None = _edited(unit, 0, f"{start} {unit.pairs[0].source[len(rest) :].strip()}")
-        return None if spoiled is None else _with(units, index, spoiled)
+        return None if spoiled is None or spoiled.target == unit.target else _with(units, index, spoiled)
     spoiled = unit
     for number in range((len(unit.pairs) + 1) // 2, len(unit.pairs)):
         spoiled = spoiled and _edited(spoiled, number, spoiled.pairs[number].source)
