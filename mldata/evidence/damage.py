@@ -18,7 +18,7 @@ from mldata.evidence import Pair, Unit, is_long
 from mldata.evidence.alignment import NOTHING_FITS
 from mldata.evidence.structure import may_be_rewritten
 
-VERSION = 2
+VERSION = 3
 """Enters digests: raise it when the same concept gives other wrong items."""
 
 Units = tuple[Unit, ...]

@@ -179,7 +179,7 @@ def evidence_of(corpus: Corpus, shape: str, items: list[tuple[Unit, ...]], embed
     flat = [unit for item in items for unit in item]
     aligned = align_units(flat, "en", corpus.language, embed)
     vectors = embed({text for unit in aligned for p in unit.pairs for text in (p.source, p.target, "")})
-    identifiers = [open_identifier(name) for name in ("fasttext", "heliport")]
+    identifiers = [open_identifier(name) for name in load_recipe("embedded").identifiers]
     neighbours = Neighbours.of(aligned, vectors)
     context = Context(
         identifiers,
