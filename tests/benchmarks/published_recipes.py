@@ -170,12 +170,13 @@ def table(frame: pl.DataFrame, shape: str) -> pl.DataFrame:
 def _cell(items: pl.DataFrame, recipe: str) -> str:
     """Per cent that pass, and in brackets the worst language: of right items the least, of wrong the most."""
     shares = items.group_by("language").agg((100 * pl.col(recipe).mean()).alias("share"), pl.len())
-    shares = shares.filter(pl.col("share").is_not_null() & (pl.col("len") >= FEWEST))
-    if shares.is_empty():
+    pooled = items[recipe].mean()
+    if pooled is None:
         return ""
+    known = shares.filter(pl.col("share").is_not_null() & (pl.col("len") >= FEWEST))
     right = items["kind"][0] == "right"
-    tag, worst, _ = shares.sort("share", "language", descending=[not right, False]).row(0)
-    return f"{100 * items[recipe].mean():.1f} ({tag} {worst:.0f})"
+    worst = known.sort("share", "language", descending=[not right, False]).head(1).iter_rows()
+    return f"{100 * pooled:.1f}" + "".join(f" ({tag} {share:.0f})" for tag, share, _ in worst)
 
 
 def run_report(out: Path, *, markdown: bool) -> None:
