@@ -28,13 +28,13 @@ FALSE_ACCEPTS = {
     "swapped": 0.01,
     "collapsed": 0.01,
     "dropped_sentence": 0.03,  # 1 of 144
-    "added_sentence": 0.05,  # 5 of 144
-    "replaced_sentence": 0.03,  # 1 of 144
+    "added_sentence": 0.03,  # 1 of 144
+    "replaced_sentence": 0.03,
     "half_cut": 0.01,
     "number_changed": 0.01,
     "copied": 0.01,
     "half_copied": 0.01,
-    "looped": 0.02,  # 2 of 144: a word and a full stop, over and over, are Japanese sentences
+    "looped": 0.01,
     "span_lost": 0.01,
     "span_doubled": 0.01,
     "span_altered": 0.01,
@@ -44,9 +44,9 @@ FALSE_ACCEPTS = {
 }
 """Damage -> the share of its items that may pass, texts and pairs of all languages together."""
 OF_SENTENCES = {
-    "other_text": 0.12,  # 15 of 144
-    "half_cut": 0.08,  # 7 of 113
-    "half_copied": 0.03,  # 2 of 113
+    "other_text": 0.08,  # 8 of 144
+    "half_cut": 0.06,  # 4 of 113
+    "half_copied": 0.03,  # 1 of 113
     "number_changed": 0.01,
     "copied": 0.01,
     "looped": 0.01,
@@ -58,7 +58,7 @@ OF_SENTENCES = {
 """The same of single sentences, in which there is less to see."""
 UNSEEN = {"name_changed", "negation_changed"}
 """Nothing sees a name in another's place, or a sentence that says the contrary: no bound."""
-KEPT = {"human": 0.95, "google": 0.92}  # 140 and 135 of 144
+KEPT = {"human": 0.94, "google": 0.91}  # 138 and 134 of 144
 """Who translated -> the share of right items that must be kept."""
 
 pytestmark = pytest.mark.slow
