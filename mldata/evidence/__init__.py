@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -64,10 +65,14 @@ class Unit:
 
 _UNSPACED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
 
+_LETTER = regex.compile(r"\p{L}")
+_DENSE_LETTER = regex.compile(r"[\u3040-\u9fff&&\p{L}]", regex.VERSION1)
+
 MIN_WORDS, MIN_LETTERS = 4, 15
 """Shorter segments ("Yes, sure.") have cosines and lengths of their own."""
 
 
+@lru_cache(maxsize=1 << 16)  # asked of each segment by several kinds of evidence
 def is_long(segment: str) -> bool:
     """Whether a segment is long enough for the worst one of a text to mean something."""
     spaced = len(segment.split()) >= MIN_WORDS or _UNSPACED.search(segment)
@@ -76,7 +81,7 @@ def is_long(segment: str) -> bool:
 
 def letters(text: str) -> int:
     """Letters of a text; a character of Chinese or Japanese says about as much as three."""
-    return sum(3 if "\u3040" <= c <= "\u9fff" else 1 for c in text if c.isalpha())
+    return len(_LETTER.findall(text)) + 2 * len(_DENSE_LETTER.findall(text))
 
 
 Aggregate = Literal["min", "max", "mean", "all", "row"]

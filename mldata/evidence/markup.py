@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -57,13 +58,18 @@ def outline(text: str, other: str = "", *, wrapped: bool = False) -> list[Block]
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\ufffd")
     if len(text) <= PARSE_LIMIT:
-        parser = MarkdownIt("commonmark", {"maxNesting": _NESTING}).enable("table").disable("reference")
+        parser = _parser()
         tokens: list[Token] = []
         parser.block.parse(text, parser, {}, tokens)
         # It drops what nests deeper than its limit, and says nothing.
         if all(token.level < _NESTING - 1 for token in tokens):
             return list(_blocks(text.split("\n"), tokens, _spoken(text, other), wrapped))
     return list(_line_by_line(text))
+
+
+@cache
+def _parser() -> MarkdownIt:
+    return MarkdownIt("commonmark", {"maxNesting": _NESTING}).enable("table").disable("reference")
 
 
 def _spoken(text: str, other: str) -> frozenset[str]:

@@ -8,7 +8,9 @@ of four-word runs said before 8 %.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +39,7 @@ def tokens(text: str) -> list[str]:
     return [match[0].casefold() for match in _TOKEN.finditer(text)]
 
 
+@lru_cache(maxsize=1 << 16)  # a source segment is asked for with each of its translations
 def looped(text: str) -> float:
     """Share of the tokens of `text` that say again what was just said: 0.75 for "a b a b a b a b"."""
     words = tokens(text)
@@ -45,13 +48,29 @@ def looped(text: str) -> float:
     dense = 2 * len(_IS_DENSE.findall(text)) > len(words)
     codes = np.unique(np.array(words), return_inverse=True)[1]
     said = np.zeros(len(codes), dtype=bool)
-    for period in range(1, min(LONGEST * (DENSITY if dense else 1), (len(codes) + 1) // 2) + 1):
-        again = codes[period:] == codes[:-period]
-        for start, length in _runs(again):
+    longest = min(LONGEST * (DENSITY if dense else 1), (len(codes) + 1) // 2)
+    for period, matches in sorted(_distances(words, longest).items()):
+        if matches < _needed(period, dense):
+            continue
+        for start, length in _runs(codes[period:] == codes[:-period]):
             if length >= _needed(period, dense):
                 said[start + period : start + period + length] = True
     letters = sum(len(match[0]) for match in _LETTERS.finditer(text)) / len(text)
     return max(float(said.mean()), letters)
+
+
+def _distances(words: Sequence[str], longest: int) -> Counter[int]:
+    """How often a word stands again at each distance up to `longest`."""
+    places: dict[str, list[int]] = {}
+    found: Counter[int] = Counter()
+    for place, word in enumerate(words):
+        before = places.setdefault(word, [])
+        for earlier in reversed(before):
+            if place - earlier > longest:
+                break
+            found[place - earlier] += 1
+        before.append(place)
+    return found
 
 
 def _needed(period: int, dense: bool) -> int:

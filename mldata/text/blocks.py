@@ -10,6 +10,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from enum import IntEnum
+from functools import cache
 from typing import NamedTuple
 
 from markdown_it import MarkdownIt
@@ -129,9 +130,7 @@ def _goes_on(text: str, last: _Run, run: _Run, line_start: int) -> bool:
 
 def _kinds(text: str, lines: list[tuple[int, int]]) -> bytearray:
     if len(text) <= PARSE_LIMIT:
-        # Block rules only: inline ones cost most of the time and know no columns. Without `reference`,
-        # which would swallow lines without a token.
-        parser = MarkdownIt("commonmark", {"maxNesting": _NESTING}).enable("table").disable("reference")
+        parser = _parser()
         tokens: list[Token] = []
         source = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\ufffd")
         parser.block.parse(source, parser, {}, tokens)
@@ -139,6 +138,13 @@ def _kinds(text: str, lines: list[tuple[int, int]]) -> bytearray:
         if all(token.level < _NESTING - 1 for token in tokens):
             return _parsed_kinds(text, lines, tokens)
     return _plain_kinds(text, lines)
+
+
+@cache
+def _parser() -> MarkdownIt:
+    """Block rules only: inline ones cost most of the time and know no columns. Without `reference`, which
+    would swallow lines without a token."""
+    return MarkdownIt("commonmark", {"maxNesting": _NESTING}).enable("table").disable("reference")
 
 
 def _parsed_kinds(text: str, lines: list[tuple[int, int]], tokens: list[Token]) -> bytearray:
