@@ -262,6 +262,8 @@ def run_report(arguments: argparse.Namespace) -> None:
     """Print Markdown tables."""
     recipe = load_recipe(arguments.recipe)
     items = judged(arguments.measured, recipe)
+    if arguments.half:
+        items = items.filter(pl.col("concept") % 2 == (arguments.half == "odd"))
     right, wrong = items.filter(kind="right"), items.filter(pl.col("kind") != "right")
     print(_table_of_right(right))
     print(_table_of_wrong(wrong))
@@ -276,23 +278,20 @@ def run_report(arguments: argparse.Namespace) -> None:
 
 
 def _table_of_right(right: pl.DataFrame) -> str:
-    """Kept, by who translated: over all languages, and in the worst."""
-    lines = ["| right items kept | sentences | texts | pairs |", "|---|---|---|---|"]
+    """Kept, by who translated: over all languages, and in the worst; by all rules, and all but `numbers`."""
+    lines = ["| right items kept | by | sentences | texts | pairs |", "|---|---|---|---|---|"]
+    but_numbers = pl.col("reasons").list.set_difference(["numbers"]).list.len() == 0
     for system in ("human", "google", "bergamot", "given"):
-        rows_of = right.filter(system=system)
-        cells = []
-        for shape in SHAPES:
-            kept = (
-                rows_of.filter(shape=shape)
-                .group_by("language")
-                .agg(pl.col("accepted").mean())
-                .sort("accepted")
-            )
-            if len(kept):
-                pooled = rows_of.filter(shape=shape)["accepted"].mean()
-                cells.append(f"{pooled:.1%} ({kept['language'][0]} {kept['accepted'][0]:.0%})")
-        if cells:
-            lines.append(f"| {system} | " + " | ".join(cells) + " |")
+        for name, kept in (("all rules", pl.col("accepted")), ("all but `numbers`", but_numbers)):
+            cells = []
+            for shape in SHAPES:
+                of_shape = right.filter(system=system, shape=shape)
+                by_language = of_shape.group_by("language").agg(kept=kept.mean()).sort("kept", "language")
+                if len(by_language):
+                    worst = f"{by_language['language'][0]} {by_language['kept'][0]:.0%}"
+                    cells.append(f"{of_shape.select(kept.mean()).item():.1%} ({worst})")
+            if cells:
+                lines.append(f"| {system} | {name} | " + " | ".join(cells) + " |")
     return "\n".join([*lines, ""])
 
 
@@ -403,6 +402,7 @@ def main() -> None:
     report = commands.add_parser("report")
     report.add_argument("measured", type=Path, help="what `measure --out` wrote")
     report.add_argument("--recipe", default="embedded")
+    report.add_argument("--half", choices=("even", "odd"), help="items of even or odd number alone")
     report.add_argument("--languages", action="store_true", help="the table by language too")
     report.add_argument("--rules", action="store_true", help="what each rule would accept alone")
     report.add_argument("--floors", action="store_true", help="thresholds that keep right items, as TOML")
