@@ -362,7 +362,7 @@ def _plot(items: pl.DataFrame, path: Path) -> None:
     """A dot a language: share accepted, by kind; right items on top."""
     import matplotlib as mpl
 
-    mpl.use("svg")
+    mpl.use("svg" if path.suffix == ".svg" else "agg")
     mpl.rcParams["svg.hashsalt"] = "mldata"
     from matplotlib import pyplot
 
