@@ -106,7 +106,7 @@ def measure(units: Sequence[Unit], vectors: Embedded, pool: Pool | None, target:
         distinct = sorted({(p.source, p.target) for u in units for p in u.pairs if _is_made(p)})
         fits = _fits(distinct, vectors, pool)
         for source, several in distinct:
-            if len(parts := _parts(several, target)) > 1:
+            if len(parts := _added_parts(source, several, target)) > 1:
                 steps = align_text([source], parts, vectors, pool)
                 fits[source, several] = min(step.fit for step in steps)
         found = [_worst(unit, fits) for unit in units]
@@ -115,10 +115,10 @@ def measure(units: Sequence[Unit], vectors: Embedded, pool: Pool | None, target:
 
 def texts(units: Sequence[Unit], target: str) -> set[str]:
     """What `measure` wants the vectors of, beyond sources and targets: the sentences of a target that has
-    several. An engine gets one at a time, so what it adds stands in the same segment."""
+    several where its source is one. What an engine adds stands in the same segment."""
     found: set[str] = set()
-    for several in {pair.target for unit in units for pair in unit.pairs if _is_made(pair)}:
-        if len(parts := _parts(several, target)) > 1:
+    for source, several in {(p.source, p.target) for unit in units for p in unit.pairs if _is_made(p)}:
+        if len(parts := _added_parts(source, several, target)) > 1:
             found.update(parts)
     return found
 
@@ -128,8 +128,12 @@ def _is_made(pair: Pair) -> bool:
     return pair.fit is None and bool(pair.source and pair.target)
 
 
-def _parts(text: str, language: str) -> list[str]:
-    return _segments(text, language) if _SENTENCE_END.search(text) else [text]
+def _added_parts(source: str, several: str, language: str) -> list[str]:
+    """The sentences of a target; itself where the source may have several too, as a quotation does that
+    sentencex keeps whole."""
+    if _SENTENCE_END.search(source) or not _SENTENCE_END.search(several):
+        return [several]
+    return _segments(several, language)
 
 
 def _worst(unit: Unit, fits: Mapping[tuple[str, str], float]) -> float | None:
