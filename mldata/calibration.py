@@ -8,7 +8,7 @@ the recipe's.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from statistics import NormalDist
 from typing import Literal
 
@@ -97,8 +97,13 @@ class Calibration(_Model):
         return found
 
 
-def tightened(calibration: Calibration | None, rules: Sequence[Rule]) -> list[Rule]:
-    """The recipe's rules with the calibrated thresholds, which hold where they are tighter."""
+def tightened(
+    calibration: Calibration | None, rules: Sequence[Rule], targets: Iterable[str] = ()
+) -> list[Rule]:
+    """The recipe's rules with the calibrated thresholds, which hold where they are tighter.
+
+    Of `targets`, a variety ("pt-BR") that has none keeps the recipe's, whatever its language ("pt") got.
+    """
     if calibration is None:
         return list(rules)
     found = {
@@ -114,6 +119,9 @@ def tightened(calibration: Calibration | None, rules: Sequence[Rule]) -> list[Ru
             floor = float(rule.threshold(tag))
             if value is not None and direction(rule) * value > direction(rule) * floor:
                 own[tag] = value
+        for tag in targets:
+            if tag not in own and tag.partition("-")[0] in own:
+                own[tag] = float(rule.threshold(tag))
         applied.append(rule.model_copy(update={"per_language": own}))
     return applied
 

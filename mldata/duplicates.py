@@ -29,7 +29,7 @@ from mldata.chunks import SourceIndex, chunk_table
 from mldata.concepts import FIELDS
 from mldata.ngrams import VERSION, Numbers, Unit, bordered_runs, number, numbers, said, unit_of, units
 from mldata.recipe import fingerprint
-from mldata.splits import split_number
+from mldata.splits import SALT, split_number
 from mldata.store import Store, read_table, write_table
 
 RUN: dict[Unit, int] = {"words": 2, "characters": 5}
@@ -79,7 +79,8 @@ class NearDuplicates:
 def find(store: Store, index: SourceIndex, anchor: str, threshold: float) -> NearDuplicates:
     """The near-duplicates of a source: Jaccard similarity of whole examples from `threshold` on."""
     unit = unit_of(anchor)
-    digest = fingerprint([VERSION, version("rensa"), unit, RUN[unit], WHOLE_SLOTS, FIELD_SLOTS, BANDS, ROWS])
+    made_with = [VERSION, SALT.decode(), version("rensa"), unit, RUN[unit]]
+    digest = fingerprint([*made_with, WHOLE_SLOTS, FIELD_SLOTS, BANDS, ROWS])
     for chunk in store.missing("signatures", digest, anchor, index.chunks):
         table = sign(chunk_table(store, index.digest, chunk), unit)
         write_table(table, store.path("signatures", digest, anchor, chunk))

@@ -6,7 +6,6 @@ a language, adding rows and going on after a crash are one operation, and doing 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -224,7 +223,7 @@ def plan(
         encoder=recipe.encoder,
         routes=routes,
         digests=digests,
-        sampled=frozenset(sampled_chunks(index) if recipe.calibration.enabled else ()),
+        sampled=frozenset(sampled_chunks(store, index) if recipe.calibration.enabled else ()),
         given=backs,
     )
     missing = [
@@ -236,15 +235,18 @@ def plan(
     return Plan(recipe, anchor, chosen, index, job, (*used, *identifiers, encoder), tuple(missing))
 
 
-def sampled_chunks(index: SourceIndex) -> tuple[str, ...]:
-    """The chunks of which wrong items are made: about 256 concepts' worth, or all of a smaller source.
+def sampled_chunks(store: Store, index: SourceIndex) -> tuple[str, ...]:
+    """The chunks of which wrong items are made: 256 concepts' worth or more, or all of a smaller source.
 
-    Chosen by their names, which are digests of what they hold: a source that grows keeps most of them.
+    Taken in the order of their names, which are digests of what they hold: a source that grows keeps most.
     """
-    if not index.chunks:
-        return ()
-    wanted = math.ceil(SAMPLED_CONCEPTS * len(index.chunks) / max(1, index.concepts))
-    chosen = set(sorted(index.chunks)[:wanted])
+    chosen: set[str] = set()
+    concepts = 0
+    for chunk in sorted(index.chunks):
+        if concepts >= SAMPLED_CONCEPTS:
+            break
+        chosen.add(chunk)
+        concepts += len(chunk_table(store, index.digest, chunk))
     return tuple(chunk for chunk in index.chunks if chunk in chosen)
 
 
@@ -274,6 +276,7 @@ def _digests(
     splitting = [text_room.VERSION, version("sentencex"), version("markdown-it-py")]
     measuring = [
         evidence.VERSION,
+        alignment.VERSION,
         damage.VERSION,
         *(version(package) for package in ("sacrebleu", "markdown-it-py", "unicode-rbnf")),
         encoder.digest,

@@ -57,6 +57,8 @@ class Measured:
     measure: Mapping[str, str]
     """Target or anchor -> digest."""
     engines: tuple[EngineFacts, ...]
+    signatures: Mapping[str, str]
+    """Evidence column -> what computed it, when it was measured."""
 
     @classmethod
     def of_plan(cls, plan: Plan) -> Measured:
@@ -73,6 +75,11 @@ class Measured:
             measure={plan.anchor: job.digests["measure_source", plan.anchor]}
             | {target: job.digests["measure", target] for target in plan.targets},
             engines=tuple(EngineFacts(**vars(engine)) for engine in plan.engines),
+            signatures=signatures(
+                plan.recipe.encoder,
+                plan.recipe.identifiers,
+                {engine.name: engine.digest for engine in plan.engines},
+            ),
         )
 
     @classmethod
@@ -94,6 +101,7 @@ class Measured:
             translate=manifest.translate_digests,
             measure=manifest.measure_digests,
             engines=tuple(manifest.engines),
+            signatures=manifest.signatures,
         )
 
 
@@ -404,11 +412,7 @@ class _Selection:
             targets=list(self.targets),
             source=shards.source_facts(measured.index),
             engines=list(measured.engines),
-            signatures=signatures(
-                measured.recipe.encoder,
-                measured.recipe.identifiers,
-                {engine.name: engine.digest for engine in measured.engines},
-            ),
+            signatures=dict(measured.signatures),
             rules=self.rules,
             select=self.policy,
             near_duplicates=self.screening.near_duplicate_facts(),

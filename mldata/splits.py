@@ -13,14 +13,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-_SALT = b"mldata test split 1"
+SALT = b"mldata test split 1"
+"""Enters the digest of what holds split numbers: change it when prompts get others."""
 
 
 def split_number(prompt: Any) -> int:
     """A 64-bit number of a prompt, white space and case aside."""
     said = prompt if isinstance(prompt, str) else "\n".join(message["content"] or "" for message in prompt)
     normal = " ".join(said.casefold().split())
-    return int.from_bytes(hashlib.blake2b(_SALT + normal.encode(), digest_size=8).digest())
+    return int.from_bytes(hashlib.blake2b(SALT + normal.encode(), digest_size=8).digest())
 
 
 def is_test(numbers: npt.NDArray[np.uint64], share: float) -> npt.NDArray[np.bool_]:

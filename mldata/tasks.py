@@ -274,7 +274,7 @@ class Worker:
         context: Context,
     ) -> pa.Table:
         """Evidence of wrong items made of the chunk's rows: concept_id, language, kind, field, evidence."""
-        items = wrong_items.make(units, [concept.id for concept in concepts])
+        items = wrong_items.make(units, [concept.id for concept in concepts], self.job.anchor)
         outside = any(pair.fit is not None for unit in units for pair in unit.pairs)
         found = wrong_items.measure(items, measured, context, self._embed, realign=outside)
         ids = pl.Series([concept.id for concept in concepts], dtype=pl.String)

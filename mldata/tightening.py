@@ -111,12 +111,14 @@ def _read(
     """What the rules look at, of the sampled chunks."""
     wanted = {"concept_id", "kind", "issues", "length_ratio", *(rule.column for rule in rules)}
     tables = []
-    for chunk in sampled_chunks(measured.index):
+    for chunk in sampled_chunks(measured.store, measured.index):
         path = measured.store.path(stage, measured.measure[tag], tag, chunk)
         if stage == "damage" and not path.exists():
+            disabled = not measured.recipe.calibration.enabled
+            first = "set `enabled = true` below [calibration] in the recipe, " if disabled else ""
             raise InputError(
-                f"the work store {measured.store.root} has no wrong items of {tag} to calibrate on: run the "
-                "same `mldata build` again, which makes them and translates nothing twice"
+                f"the work store {measured.store.root} has no wrong items of {tag} to calibrate on: {first}"
+                "run the same `mldata build` again, which makes them and translates nothing twice"
             )
         table = read_table(path)
         tables.append(table.select([name for name in table.column_names if name in wanted]))

@@ -181,6 +181,13 @@ def test_a_calibration_from_elsewhere_loosens_nothing():
     assert other.per_language == {}
 
 
+def test_a_variety_without_thresholds_keeps_the_recipes_not_those_of_its_language():
+    found = calibrate(*evidence(300))
+    for rule in tightened(a_calibration({"es": found}), RULES, ["es", "es-MX"]):
+        before = next(r for r in RULES if r.name == rule.name)
+        assert rule.threshold("es-MX") == before.threshold("es-MX")
+
+
 def test_a_languages_own_floor_is_where_tightening_starts():
     right, wrong = evidence(300)
     found = calibrate(right, wrong, tag="oc")

@@ -31,7 +31,8 @@ def calibrate(
 
     Wrong items were made of your own rows while they were measured: a dropped sentence, a changed number, a
     copy, a swapped pair and more. No engine runs, and no threshold becomes looser than the recipe's. The
-    thresholds and their false accepts go into calibration.json.
+    thresholds and their false accepts go into calibration.json. Rules that `--rule` changed are the recipe's
+    again.
 
     [bold]Examples[/bold]
 

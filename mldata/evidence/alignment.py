@@ -228,8 +228,8 @@ def align(
     where near is the mean cosine with the four nearest segments of the pool's other side (the cross-domain
     similarity local scaling of Conneau et al. 2018); a segment alone scores nothing. Dynamic programming
     over segments after Gale & Church (1993) and vecalign (Thompson & Koehn 2019), forwards and backwards,
-    so that each segment's best path with and without a counterpart is known. Time and memory grow with the
-    longer text alone, not with the product.
+    so that each segment's best path with and without a counterpart is known. Memory grows with the longer
+    text alone, not with the product of the two.
     """
     forward = _Search(source, target, source_lengths, target_lengths, pool)
     backward = _Search(source[::-1], target[::-1], source_lengths[::-1], target_lengths[::-1], pool)
@@ -356,10 +356,12 @@ def _merged(vectors: Vectors, lengths: Sequence[int], size: int, others: Vectors
     weighted = vectors * weights[:, None]
     total = _unit(np.sum([weighted[k : k + count] for k in range(size)], axis=0))
     length = np.sum([weights[k : k + count] for k in range(size)], axis=0)
-    cosines = total @ others.T
-    nearest = min(NEIGHBOURS, cosines.shape[1])
-    near = np.partition(cosines, -nearest, axis=1)[:, -nearest:].mean(axis=1)
-    return _Merged(total, length, np.asarray(near, np.float32))
+    near = np.zeros(count, np.float32)
+    nearest = min(NEIGHBOURS, len(others))
+    for start in range(0, count if nearest else 0, BLOCK):
+        cosines = total[start : start + BLOCK] @ others.T
+        near[start : start + BLOCK] = np.partition(cosines, -nearest, axis=1)[:, -nearest:].mean(axis=1)
+    return _Merged(total, length, near)
 
 
 def _centred(texts: Sequence[str], centre: npt.NDArray[np.float32], vectors: Embedded) -> Vectors:

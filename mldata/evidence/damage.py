@@ -32,12 +32,16 @@ class Damage:
     name: str
     meaning: str
     make: Make
+    anchor: str | None = None
+    """The one language of sources that it can be done in; None for any."""
 
 
-def damaged(units: Units, other: Units, concept_id: str) -> list[tuple[Damage, Units]]:
+def damaged(units: Units, other: Units, concept_id: str, anchor: str) -> list[tuple[Damage, Units]]:
     """Every damage that can be done to a concept. Chance is seeded by the concept and the damage."""
     made = []
     for damage in DAMAGES:
+        if damage.anchor not in (None, anchor.partition("-")[0]):
+            continue
         spoiled = damage.make(units, other, random.Random(f"{damage.name} {concept_id}"))
         if spoiled is not None:
             made.append((damage, spoiled))
@@ -251,7 +255,7 @@ DAMAGES = (
     Damage("replaced_sentence", "one sentence of a longer text is another text's", _replaced),
     Damage("half_cut", "the last half is missing", _half_cut),
     Damage("number_changed", "a number became another", _number_changed),
-    Damage("negation_changed", "a sentence says the contrary", _negation_changed),
+    Damage("negation_changed", "a sentence says the contrary", _negation_changed, anchor="en"),
     Damage("name_changed", "a name became another", _name_changed),
     Damage("copied", "the text is not translated", _copied),
     Damage("half_copied", "the last half is not translated", _half_copied),

@@ -30,7 +30,7 @@ class Item:
     """Which of the units the damage changed."""
 
 
-def make(units: Sequence[Unit], concept_ids: Sequence[str]) -> list[Item]:
+def make(units: Sequence[Unit], concept_ids: Sequence[str], anchor: str) -> list[Item]:
     """Every damage of every concept that has units; another text is that of the next concept."""
     concepts: dict[int, list[Unit]] = {}
     for unit in units:
@@ -39,7 +39,7 @@ def make(units: Sequence[Unit], concept_ids: Sequence[str]) -> list[Item]:
     items = []
     for place, concept in enumerate(order):
         before, other = tuple(concepts[concept]), tuple(concepts[order[(place + 1) % len(order)]])
-        for damage, after in damaged(before, other, concept_ids[concept]):
+        for damage, after in damaged(before, other, concept_ids[concept], anchor):
             changed = tuple(i for i, (a, b) in enumerate(zip(before, after, strict=True)) if a is not b)
             items.append(Item(concept, damage.name, after, changed))
     return items

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Protocol
 
 from mldata.engine import Engine
@@ -63,7 +62,7 @@ def open_identifier(name: str) -> Identifier:
     if name.endswith((".bin", ".ftz")):
         from mldata.identify.fasttext import FastText
 
-        return FastText(Path(name))
+        return FastText(name)
     if name not in IDENTIFIERS:
         raise InputError(f'no identifier is called "{name}"; there are: {" ".join(sorted(IDENTIFIERS))}')
     return IDENTIFIERS[name]()

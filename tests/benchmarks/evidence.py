@@ -192,7 +192,7 @@ def evidence_of(corpus: Corpus, shape: str, items: list[tuple[Unit, ...]], embed
     )
     measured = rows.of_units(aligned, context)
     right = rows.of_concepts(measured, aligned, vectors).with_columns(kind=pl.lit("right"), field=pl.lit(""))
-    wrong = wrong_items.make(aligned, [f"{corpus.name} {shape} {i}" for i in range(len(items))])
+    wrong = wrong_items.make(aligned, [f"{corpus.name} {shape} {i}" for i in range(len(items))], "en")
     if corpus.close:
         wrong += _in_close_language(corpus, shape, aligned)
     found = [right, wrong_items.measure(wrong, measured, context, embed, realign=True).select(right.columns)]

@@ -67,7 +67,7 @@ def items_of(corpus: Corpus, shape: str, count: int, embed: Vectors) -> pl.DataF
     """One row an item, right and wrong: corpus, system, shape, concept, kind, source, target."""
     made = SHAPES[shape](corpus, count)
     aligned = align_units([unit for item in made for unit in item], ANCHOR, corpus.language, embed)
-    wrong = wrong_items.make(aligned, [f"{corpus.name} {shape} {i}" for i in range(len(made))])
+    wrong = wrong_items.make(aligned, [f"{corpus.name} {shape} {i}" for i in range(len(made))], "en")
     if corpus.close:
         wrong += _in_close_language(corpus, shape, aligned)
     rows = [(unit.concept, "right", unit.source, unit.target) for unit in aligned]

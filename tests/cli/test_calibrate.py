@@ -39,7 +39,7 @@ KINDS = tuple(damage.name for damage in DAMAGES[:2])
 def by_hand(measured, tag, draw):
     """Replace what was measured of a language, and the wrong items made of it."""
     store = measured.store
-    for chunk in sampled_chunks(measured.index):
+    for chunk in sampled_chunks(measured.store, measured.index):
         path = store.path("measure", measured.measure[tag], tag, chunk)
         rows = pl.from_arrow(read_table(path))
         size = len(rows)

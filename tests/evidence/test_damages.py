@@ -101,7 +101,7 @@ def judged():
     items = [
         item
         for time in range(3)
-        for item in wrong_items.make(units, [f"{time} {n}" for n in range(3)])
+        for item in wrong_items.make(units, [f"{time} {n}" for n in range(3)], "en")
         if item.concept == 0
     ]
     wrong = wrong_items.measure(items, measured, context, embed, realign=False)
@@ -142,7 +142,7 @@ fields = st.fixed_dictionaries(
 @given(fields, fields, st.text(max_size=8))
 def test_what_is_spoiled_differs_and_the_rest_is_as_it_was(mine, theirs, concept_id):
     before = concept(mine)
-    for damage, after in damaged(before, concept(theirs, 1), concept_id):
+    for damage, after in damaged(before, concept(theirs, 1), concept_id, "en"):
         changed = [(a, b) for a, b in zip(before, after, strict=True) if a is not b]
         assert changed, damage.name
         for a, b in zip(before, after, strict=True):
@@ -160,7 +160,7 @@ def test_what_is_spoiled_differs_and_the_rest_is_as_it_was(mine, theirs, concept
 @settings(deadline=None)
 @given(fields, fields)
 def test_segments_of_a_spoiled_text_stand_in_it(mine, theirs):
-    for _, after in damaged(concept(mine), concept(theirs, 1), "kettle"):
+    for _, after in damaged(concept(mine), concept(theirs, 1), "kettle", "en"):
         for unit in after:
             said = plain(unit.target)
             assert all(word in said for pair in unit.pairs for word in pair.target.split())
@@ -170,14 +170,14 @@ def test_segments_of_a_spoiled_text_stand_in_it(mine, theirs):
 @given(fields, fields, st.text(max_size=8))
 def test_chance_hangs_on_the_concept_alone(mine, theirs, concept_id):
     units, other = concept(mine), concept(theirs, 1)
-    assert damaged(units, other, concept_id) == damaged(units, other, concept_id)
+    assert damaged(units, other, concept_id, "en") == damaged(units, other, concept_id, "en")
 
 
 def test_other_concepts_are_spoiled_in_other_places():
     found = {
         tuple(unit.target for unit in units)
         for number in range(20)
-        for damage, units in damaged(concept(SINK), concept(OTHERS[0], 1), f"kettle {number}")
+        for damage, units in damaged(concept(SINK), concept(OTHERS[0], 1), f"kettle {number}", "en")
         if damage.name == "dropped_sentence"
     }
     assert len(found) > 5
@@ -210,11 +210,11 @@ SHORT = {"prompt": ENGLISH[13], "chosen": ENGLISH[0], "rejected": ENGLISH[6]}
 )
 def test_a_damage_that_cannot_be_done_is_not_done(name, fields, why):
     units = concept(fields)
-    assert name not in [damage.name for damage, _ in damaged(units, units, "kettle")], why
+    assert name not in [damage.name for damage, _ in damaged(units, units, "kettle", "en")], why
 
 
 def test_a_text_that_reads_the_same_in_both_languages_is_no_copy():
-    found = [damage.name for damage, _ in damaged(concept({"prompt": SAME}), concept(ONE, 1), "kettle")]
+    found = [damage.name for damage, _ in damaged(concept({"prompt": SAME}), concept(ONE, 1), "kettle", "en")]
     assert not {"copied", "half_copied"} & set(found)
 
 
@@ -227,7 +227,7 @@ def test_a_text_that_reads_the_same_in_both_languages_is_no_copy():
 )
 def test_answers_change_places_or_become_one(name, expected):
     spoiled = {
-        damage.name: units for damage, units in damaged(concept(SHORT), concept(OTHERS[0], 1), "kettle")
+        damage.name: units for damage, units in damaged(concept(SHORT), concept(OTHERS[0], 1), "kettle", "en")
     }
     said = {unit.field: unit.target for unit in spoiled[name] if unit.field != "prompt"}
     assert said == {field: SPANISH[english] for field, english in expected.items()}
@@ -242,3 +242,11 @@ def test_a_changed_number_is_another_of_as_many_digits():
         number = re.fullmatch(r"Puede devolverlo sin coste en un plazo de (\d\d) días\.", target)
         assert number is not None
         assert number[1] != "30"
+
+
+def test_an_english_not_is_put_into_english_only():
+    in_english, in_german = (
+        {damage.name for damage, _ in damaged(concept(SINK), concept(OTHERS[0], 1), "kettle", anchor)}
+        for anchor in ("en-GB", "de")
+    )
+    assert in_english - in_german == {"negation_changed"}
