@@ -24,6 +24,8 @@ class Language:
     """Labels of lid.176 that are right for a text in it."""
     heliport: frozenset[str]
     """Labels of heliport that are right for a text in it."""
+    row: str
+    """The table row it is in: its own tag, or that of the language it is a variety of."""
 
     def is_fasttext_label(self, label: str) -> bool:
         """Whether a fastText model's label, "pt" or "por_Latn", is right for a text in it.
@@ -62,7 +64,7 @@ def _table(rows: str) -> dict[str, Language]:
     languages = {}
     for row in rows.strip().splitlines():
         tag, fasttext, heliport = (column.split() for column in row.split("|"))
-        languages[tag[0]] = Language(tag[0], frozenset(fasttext), frozenset(heliport))
+        languages[tag[0]] = Language(tag[0], frozenset(fasttext), frozenset(heliport), tag[0])
     return languages
 
 

@@ -22,7 +22,7 @@ from mldata.concepts import FIELDS
 Embedded = Mapping[str, npt.NDArray[np.float32]]
 """Unit vectors of a chunk's texts."""
 
-VERSION = 8
+VERSION = 9
 """Enters the digest of measured chunks: raise it when any measure changes."""
 
 

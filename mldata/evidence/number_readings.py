@@ -46,7 +46,7 @@ def readings(text: str, start: int, end: int, plain: str, language: Language) ->
         yield str(figure // 100 + 1)
     if len(plain) == 2 and figure > 0 and (year := _SAME_CENTURY.search(before)):  # 1995-96
         yield year[1] + plain
-    if language.tag == "th" and 2300 < figure < 2700 and end - start == 4:  # the Buddhist era
+    if language.row == "th" and 2300 < figure < 2700 and end - start == 4:  # the Buddhist era
         yield str(figure - 543)
 
 
@@ -61,13 +61,13 @@ def _hours(text: str, before: str, end: int, plain: str, language: Language) -> 
         yield from (f"0{point}{minutes}", f"24{point}{minutes}") if hour == 12 else ()
     elif half or evening or _AFTERNOON.search(before):
         yield f"{hour + (6 if evening else 12)}{point}{minutes}"
-    elif language.tag == "sw" and _SAA.search(before):  # the Swahili day begins at six
+    elif language.row == "sw" and _SAA.search(before):  # the Swahili day begins at six
         yield from (str((hour + 5) % 12 + 1), str((hour + 5) % 12 + 13))
 
 
 def converted(text: str, end: int, plain: str, language: Language) -> tuple[float, ...]:
     """A measure in English units, in metric ones; () where the figure that ends at `end` is none."""
-    unit = _UNIT.match(text, end) if language.tag == "en" else None
+    unit = _UNIT.match(text, end) if language.row == "en" else None
     if not unit or not unit.lastgroup or len(plain) > 9:
         return ()
     size = float(plain)

@@ -136,7 +136,7 @@ def _scale_words(
 ) -> tuple[Mapping[str, frozenset[int]], tuple[tuple[str, frozenset[int]], ...]]:
     """Scale words of a language, English ones behind them: whole words, and stems, longest first."""
     words: dict[str, set[int]] = {}
-    for tag in (language.tag, "en"):
+    for tag in (language.row, "en"):
         row = next((r for r in _SCALES.strip().splitlines() if tag in r.split("|")[0].split()), "")
         _, *columns = row.split("|") if row else [""]
         own: dict[str, set[int]] = {}
@@ -155,7 +155,7 @@ def _scale_words(
 def written(text: str, language: Language) -> Iterator[tuple[str, ...]]:
     """Numbers that `text` writes out, each as the figures it may stand for; the longest wording counts."""
     numerals = _numerals(language)
-    if language.tag in _UNSPACED:
+    if language.row in _UNSPACED:
         yield from (numerals[match[0]] for match in _anywhere(language).finditer(text))
     else:
         yield from _spaced([match[0].casefold() for match in _WORD.finditer(text)], numerals, language)
@@ -186,14 +186,14 @@ def _scaled(figure: str, power: int) -> str:
 @cache
 def _numerals(language: Language) -> Mapping[str, tuple[str, ...]]:
     """Wording -> figures, for cardinals and ordinals up to 100 and the round hundreds."""
-    name = _SPELLED_AS.get(language.tag, language.tag)
+    name = _SPELLED_AS.get(language.row, language.row)
     table: dict[str, set[str]] = {}
     if name in RbnfEngine.get_supported_languages():
         engine = RbnfEngine.for_language(name)
         for number in (*range(1, 101), *range(200, 1001, 100)):
             for wording in _wordings(engine, number):
                 table.setdefault(wording, set()).add(str(number))
-    for row in _ALSO.get(language.tag, "").strip().splitlines():
+    for row in _ALSO.get(language.row, "").strip().splitlines():
         figure, words = row.split("|")
         for word in words.split():
             table.setdefault(word, set()).add(figure.strip())

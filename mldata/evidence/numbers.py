@@ -197,7 +197,7 @@ def _powers(text: str, match: re.Match[str], language: Language) -> frozenset[in
             break
         found = frozenset(a + b for a in found or {0} for b in powers)
         end = word.end()
-    if not found and language.tag in BEFORE:
+    if not found and language.row in BEFORE:
         words = text[max(0, match.start() - 20) : match.start()].split()
         return scale(words[-1], language) if words else found
     return found

@@ -162,3 +162,9 @@ def test_every_language_keeps_the_figures_of_a_plain_sentence(tag):
 def test_a_key_of_ten_thousand_digits_is_read_at_once():
     key = "1234567890" * 1000
     assert values(f"The key is {key}億.") == [key]
+
+
+def test_a_variety_reads_numbers_as_its_language_does():
+    for tag in ("pt", "pt-BR"):
+        found = compare("It cost 2.3 billion.", "Custou 2,3 bilhões.", language("en"), language(tag))
+        assert (found.lost, found.new) == (0, 0)
