@@ -4,7 +4,7 @@
 
 Bare means: the translators both ways, the encoder and the identifiers, on the same distinct segments in
 the same batches, in as many processes. Everything else a build does (reading, splitting, chrF, counting,
-Arrow files, select) is its overhead. Both start their processes and open their engines in the measured
+Arrow files, wrong items, calibration, select) is its overhead. Both start their processes and open their engines in the measured
 time; they run in turn, and the ratio is taken pair by pair, so a machine whose speed drifts does no harm.
 """
 
@@ -24,6 +24,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from mldata import library
+from mldata.evidence import alignment
 from mldata.evidence.language import _judged
 from mldata.executors.local import _ONE_THREAD
 from mldata.store import read_table
@@ -68,7 +69,9 @@ def engine_calls(job: Job, chunks: Sequence[str]) -> list[Calls]:
             }
             units = _units(concepts, translated)
             said = {text for u in units for p in u.pairs for text in (p.target, p.back) if text}
+            said |= alignment.texts(units, language)
             pieces = {piece for u in units for piece in _judged([p.target for p in u.pairs])}
+            pieces |= {" ".join(p.target for p in u.pairs if p.target) for u in units} - {""}
             encode = sorted(said - set(plain))
             calls.append(Calls(language, by_length(sources), by_length(back), encode, sorted(pieces)))
     return calls
