@@ -4,8 +4,9 @@
 
 Bare means: the translators both ways, the encoder and the identifiers, on the same distinct segments in
 the same batches, in as many processes. Everything else a build does (reading, splitting, chrF, counting,
-Arrow files, wrong items, calibration, select) is its overhead. Both start their processes and open their engines in the measured
-time; they run in turn, and the ratio is taken pair by pair, so a machine whose speed drifts does no harm.
+Arrow files, wrong items and what they ask of the engines, calibration, select) is its overhead. Both start
+their processes and open their engines in the measured time; they run in turn, and the ratio is taken pair
+by pair, so a machine whose speed drifts does no harm.
 """
 
 from __future__ import annotations
