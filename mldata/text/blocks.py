@@ -125,7 +125,9 @@ def _goes_on(text: str, last: _Run, run: _Run, line_start: int) -> bool:
     between = text[last.end : run.start]
     # A marker of a list or heading, or a blank line, between the two ends the sentence.
     newline = between.replace("\r\n", "\n").replace("\r", "\n")
-    return newline.count("\n") == 1 and not newline.strip("\n \t>") and text[run.start].islower()
+    return (
+        newline.count("\n") == 1 and not newline.strip("\n \t>") and text[run.start : run.end][:1].islower()
+    )
 
 
 def _kinds(text: str, lines: list[tuple[int, int]]) -> bytearray:

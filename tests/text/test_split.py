@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mldata.text import Segment, Split, assemble, split
@@ -86,6 +86,7 @@ def check(text, language):
 
 @settings(max_examples=1500, deadline=None)
 @given(text_of_fragments, languages)
+@example("``````````````````https://example.org/a_(b).```<div>\n ", "en")  # a line of blanks at the end
 def test_markdown_comes_back_byte_for_byte(text, language):
     check(text, language)
 
