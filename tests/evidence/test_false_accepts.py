@@ -34,7 +34,7 @@ FALSE_ACCEPTS = {
     "number_changed": 0.01,
     "copied": 0.01,
     "half_copied": 0.01,
-    "looped": 0.01,
+    "looped": 0.02,
     "span_lost": 0.01,
     "span_doubled": 0.01,
     "span_altered": 0.01,
