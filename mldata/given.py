@@ -18,7 +18,7 @@ import pyarrow.compute
 
 from mldata.concepts import FIELDS, Concept, Shape, Text, example_digest, from_table, to_table
 from mldata.evidence import Embedded
-from mldata.evidence.alignment import NOTHING_FITS, Pool, Step, align_text
+from mldata.evidence.alignment import Pool, Step, align_text
 from mldata.sources import Unreadable
 from mldata.sources.collation import Collation, Given
 from mldata.store import read_table, write_table
@@ -161,8 +161,7 @@ def translated(
     again = back({segment for text in paired for segment in text.target.segments})
     rows = []
     for text, sides in zip(paired, plain, strict=True):
-        steps = align_text(*sides, vectors, pool) if pool else _alone(*map(len, sides))
-        segments = [_segment(text, step, again) for step in steps]
+        segments = [_segment(text, step, again) for step in align_text(*sides, vectors, pool)]
         rows.append(
             {
                 "concept_id": text.concept_id,
@@ -175,13 +174,6 @@ def translated(
             }
         )
     return rows
-
-
-def _alone(source: int, target: int) -> list[Step]:
-    """Steps of a chunk in which no text has segments on both sides."""
-    return [Step(i, i + 1, 0, 0, NOTHING_FITS) for i in range(source)] + [
-        Step(0, 0, i, i + 1, NOTHING_FITS) for i in range(target)
-    ]
 
 
 def _segment(text: PairedText, step: Step, again: Mapping[Segment, str]) -> dict[str, Any]:

@@ -194,17 +194,7 @@ class Worker:
         ]
         vectors = self._embed({pair.source for unit in units for pair in unit.pairs})
         anchor = language_of(self.job.anchor)
-        places = {
-            "concept": [u.concept for u in units],
-            "weight": [sum(p.weight for p in u.pairs) for u in units],
-        }
-        measured = pl.concat(
-            [
-                pl.DataFrame(places, schema={"concept": pl.Int64, "weight": pl.Float64}),
-                language.measure(units, self._identifiers, anchor, anchor),
-            ],
-            how="horizontal",
-        )
+        measured = rows.placed(units, language.measure(units, self._identifiers, anchor, anchor))
         row = evidence.summarise(measured, language.COLUMNS).select("concept", "language_score")
         scores = dict(zip(row["concept"], row["language_score"], strict=True))
         segments: dict[int, list[dict[str, Any]]] = {}

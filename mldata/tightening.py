@@ -79,13 +79,14 @@ class _Evidence:
 def calibrate(measured: Measured, targets: Sequence[str], policy: CalibrationPolicy) -> Calibration:
     """Thresholds of each of `targets`, from the wrong items in the store; InputError if it has none."""
     recipe, damages = measured.recipe, [damage.name for damage in DAMAGES]
-    source = _read(measured, "measure", measured.anchor, recipe.anchor_rules)
+    sampled = sampled_chunks(measured.store, measured.index)
+    source = _read(measured, sampled, "measure", measured.anchor, recipe.anchor_rules)
     readable = source.filter(_holds(recipe.anchor_rules, measured.anchor))["concept_id"].implode()
     languages = {}
     for tag in targets if len(source) else ():
         deviation = length_deviation(median_length_ratio(measured, tag))
-        right = _read(measured, "measure", tag, recipe.rules).with_columns(deviation)
-        wrong = _read(measured, "damage", tag, recipe.rules).with_columns(deviation)
+        right = _read(measured, sampled, "measure", tag, recipe.rules).with_columns(deviation)
+        wrong = _read(measured, sampled, "damage", tag, recipe.rules).with_columns(deviation)
         languages[tag] = calibrate_language(
             right.filter(pl.col("concept_id").is_in(readable), ~is_lacking(right)),
             wrong,
@@ -106,12 +107,16 @@ def calibrate(measured: Measured, targets: Sequence[str], policy: CalibrationPol
 
 
 def _read(
-    measured: Measured, stage: Literal["measure", "damage"], tag: str, rules: Sequence[Rule]
+    measured: Measured,
+    chunks: Sequence[str],
+    stage: Literal["measure", "damage"],
+    tag: str,
+    rules: Sequence[Rule],
 ) -> pl.DataFrame:
-    """What the rules look at, of the sampled chunks."""
+    """What the rules look at, of some chunks."""
     wanted = {"concept_id", "kind", "issues", "length_ratio", *(rule.column for rule in rules)}
     tables = []
-    for chunk in sampled_chunks(measured.store, measured.index):
+    for chunk in chunks:
         path = measured.store.path(stage, measured.measure[tag], tag, chunk)
         if stage == "damage" and not path.exists():
             disabled = not measured.recipe.calibration.enabled

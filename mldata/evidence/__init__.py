@@ -63,7 +63,9 @@ class Unit:
     pairs: tuple[Pair, ...]
 
 
-_UNSPACED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
+UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
+"""A character of a script that writes no blanks between words, as a pattern of `regex`."""
+_UNSPACED = regex.compile(UNSPACED)
 
 _LETTER = regex.compile(r"\p{L}")
 _DENSE_LETTER = regex.compile(r"[\u3040-\u9fff&&\p{L}]", regex.VERSION1)

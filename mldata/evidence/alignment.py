@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -19,11 +20,12 @@ import polars as pl
 
 from mldata.encode import Vectors
 from mldata.evidence import Column, Embedded, Pair, Unit, is_long
+from mldata.evidence.similarity import BLOCK, nearest
 from mldata.text import split
 
 COLUMNS = (Column("alignment", "min", "how much better the worst segment fits its counterpart than none"),)
 
-VERSION = 1
+VERSION = 2
 """Enters digests: raise it when the same texts are aligned otherwise."""
 
 STEPS = ((1, 1), (1, 2), (2, 1), (2, 2), (1, 3), (3, 1), (1, 0), (0, 1))
@@ -34,15 +36,12 @@ LENGTH_WEIGHT, MERGE_COST, BONUS = 0.2, 0.1, 0.1
 FLORES-200, human and Google's): of right texts 99.8 % (Google) and 94 % (human) keep every segment in a
 step; of texts with one sentence dropped 3 %, added 6 %, replaced 0.3 %. Without the length term a dropped
 sentence hides in a merge; without the local scaling a replaced one passes (12 %)."""
-NEIGHBOURS = 4
-BLOCK = 512
 NOTHING_FITS = -1.0
 """The fit of a segment whose text has no other side: worse than any segment that was compared."""
 BAND, MAX_BAND = 24, 256
 """Segments by which a path may leave the diagonal: an eighth of the texts', within these."""
 MIN_POOL = 20
 """Fewer segments don't tell a language's centre, fewer texts not its length ratio."""
-
 
 _SENTENCE_END = re.compile(r"[.!?…。！？।؟]\W*\w")
 
@@ -128,12 +127,13 @@ def _is_made(pair: Pair) -> bool:
     return pair.fit is None and bool(pair.source and pair.target)
 
 
-def _added_parts(source: str, several: str, language: str) -> list[str]:
+@lru_cache(maxsize=1 << 12)  # asked before a chunk's texts are encoded, and after
+def _added_parts(source: str, several: str, language: str) -> tuple[str, ...]:
     """The sentences of a target; itself where the source may have several too, as a quotation does that
     sentencex keeps whole."""
     if _SENTENCE_END.search(source) or not _SENTENCE_END.search(several):
-        return [several]
-    return _segments(several, language)
+        return (several,)
+    return tuple(_segments(several, language))
 
 
 def _worst(unit: Unit, fits: Mapping[tuple[str, str], float]) -> float | None:
@@ -155,9 +155,7 @@ def _fits(pairs: Sequence[tuple[str, str]], vectors: Embedded, pool: Pool) -> di
         right = _centred(targets, pool.target_centre, vectors)
         of_source = _merged(left, list(map(len, sources)), 1, pool.targets)
         of_target = _merged(right, list(map(len, targets)), 1, pool.sources)
-        deviation = np.abs(np.log(of_target.lengths / (of_source.lengths * pool.ratio)))
-        near = (of_source.near + of_target.near) / 2
-        scores = (left * right).sum(axis=1) - near + BONUS - LENGTH_WEIGHT * deviation
+        scores = _score((left * right).sum(axis=1), of_source, of_target, pool.ratio)
         found.update(zip(block, map(float, scores), strict=True))
     return found
 
@@ -180,7 +178,7 @@ def align_units(
         pool = Pool.of(texts, vectors)
     made = []
     for unit, (source, other) in zip(units, texts, strict=True):
-        steps = align_text(source, other, vectors, pool) if pool else []
+        steps = align_text(source, other, vectors, pool)
         made.append(replace(unit, pairs=tuple(_pair(source, other, step) for step in steps)))
     return made
 
@@ -195,9 +193,14 @@ def _segments(text: str, language: str) -> list[str]:
     return [plain for segment in split(text, language).segments if (plain := segment.plain)]
 
 
-def align_text(source: Sequence[str], target: Sequence[str], vectors: Embedded, pool: Pool) -> list[Step]:
-    """The best path through one text in segments, with `pool` saying what is usual; see `align`."""
-    if not source or not target:
+def align_text(
+    source: Sequence[str], target: Sequence[str], vectors: Embedded, pool: Pool | None
+) -> list[Step]:
+    """The best path through one text in segments, with `pool` saying what is usual; see `align`.
+
+    Every segment alone where one side has none, or nothing is known of what is usual.
+    """
+    if pool is None or not source or not target:
         left = [Step(i, i + 1, 0, 0, NOTHING_FITS) for i in range(len(source))]
         return left + [Step(0, 0, j, j + 1, NOTHING_FITS) for j in range(len(target))]
     return align(
@@ -231,8 +234,10 @@ def align(
     so that each segment's best path with and without a counterpart is known. Memory grows with the longer
     text alone, not with the product of the two.
     """
-    forward = _Search(source, target, source_lengths, target_lengths, pool)
-    backward = _Search(source[::-1], target[::-1], source_lengths[::-1], target_lengths[::-1], pool)
+    sources = [_merged(source, source_lengths, size, pool.targets) for size in (1, 2, 3)]
+    targets = [_merged(target, target_lengths, size, pool.sources) for size in (1, 2, 3)]
+    forward = _Search(sources, targets, pool.ratio)
+    backward = _Search([m.reversed() for m in sources], [m.reversed() for m in targets], pool.ratio)
     backward.run()
     matched = forward.run(backward)
     alone = forward.alone(backward)
@@ -249,18 +254,10 @@ Scores = npt.NDArray[np.float32]
 class _Search:
     """One direction of the dynamic programme: the best score of every pair of prefixes within the band."""
 
-    def __init__(
-        self,
-        source: Vectors,
-        target: Vectors,
-        source_lengths: Sequence[int],
-        target_lengths: Sequence[int],
-        pool: Pool,
-    ) -> None:
-        self.n, self.m, self.ratio = len(source), len(target), pool.ratio
+    def __init__(self, sources: Sequence[_Merged], targets: Sequence[_Merged], ratio: float) -> None:
+        self.sources, self.targets, self.ratio = sources, targets, ratio
+        self.n, self.m = len(sources[0].lengths), len(targets[0].lengths)
         self.width = max(BAND, min(MAX_BAND, (self.n + self.m) // 8)) + abs(self.n - self.m)
-        self.sources = [_merged(source, source_lengths, size, pool.targets) for size in (1, 2, 3)]
-        self.targets = [_merged(target, target_lengths, size, pool.sources) for size in (1, 2, 3)]
         self.rows: list[Scores] = []
         self.taken: list[npt.NDArray[np.int8]] = []
 
@@ -311,13 +308,9 @@ class _Search:
         before = self.row(i - ds, start - dt, high - dt)
         if not dt:
             return before
-        targets = self.targets[dt - 1]
-        vectors, lengths = targets.vectors[start - dt : high - dt], targets.lengths[start - dt : high - dt]
-        source = self.sources[ds - 1]
-        deviation = np.abs(np.log(lengths / (source.lengths[i - ds] * self.ratio)))
-        near = (targets.near[start - dt : high - dt] + source.near[i - ds]) / 2
-        cost = LENGTH_WEIGHT * deviation + MERGE_COST * (ds + dt - 2)
-        score = vectors @ source.vectors[i - ds] - near + BONUS - cost
+        source = self.sources[ds - 1].part(i - ds, i - ds + 1)
+        targets = self.targets[dt - 1].part(start - dt, high - dt)
+        score = _score(targets.vectors @ source.vectors[0], source, targets, self.ratio, ds + dt - 2)
         return np.asarray(before + score * ((ds + dt) / 2), np.float32)
 
     def alone(self, backward: _Search) -> tuple[Scores, Scores]:
@@ -349,6 +342,21 @@ class _Merged(NamedTuple):
     near: Scores
     """Mean cosine with the nearest segments of the pool's other side."""
 
+    def part(self, start: int, end: int) -> _Merged:
+        """The runs that begin at `start` to `end`."""
+        return _Merged(self.vectors[start:end], self.lengths[start:end], self.near[start:end])
+
+    def reversed(self) -> _Merged:
+        """The runs of the same segments read from the end."""
+        return _Merged(self.vectors[::-1], self.lengths[::-1], self.near[::-1])
+
+
+def _score(cosines: Scores, source: _Merged, target: _Merged, ratio: float, merges: int = 0) -> Scores:
+    """Of steps from runs of the source to runs of the target, for half a segment: see `align`."""
+    deviation = np.abs(np.log(target.lengths / (source.lengths * ratio)))
+    cost = LENGTH_WEIGHT * deviation + MERGE_COST * merges
+    return np.asarray(cosines - (source.near + target.near) / 2 + BONUS - cost, np.float32)
+
 
 def _merged(vectors: Vectors, lengths: Sequence[int], size: int, others: Vectors) -> _Merged:
     weights = np.maximum(np.asarray(lengths, np.float32), 1)
@@ -356,12 +364,7 @@ def _merged(vectors: Vectors, lengths: Sequence[int], size: int, others: Vectors
     weighted = vectors * weights[:, None]
     total = _unit(np.sum([weighted[k : k + count] for k in range(size)], axis=0))
     length = np.sum([weights[k : k + count] for k in range(size)], axis=0)
-    near = np.zeros(count, np.float32)
-    nearest = min(NEIGHBOURS, len(others))
-    for start in range(0, count if nearest else 0, BLOCK):
-        cosines = total[start : start + BLOCK] @ others.T
-        near[start : start + BLOCK] = np.partition(cosines, -nearest, axis=1)[:, -nearest:].mean(axis=1)
-    return _Merged(total, length, near)
+    return _Merged(total, length, nearest(total, others))
 
 
 def _centred(texts: Sequence[str], centre: npt.NDArray[np.float32], vectors: Embedded) -> Vectors:

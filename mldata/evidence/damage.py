@@ -62,26 +62,22 @@ def _other_text(units: Units, other: Units, chance: random.Random) -> Units | No
 
 
 def _swapped(units: Units, other: Units, chance: random.Random) -> Units | None:
-    chosen, rejected = _answers(units)
-    if len(chosen) != len(rejected) or not chosen:
-        return None
-    if [units[i].target for i in chosen] == [units[i].target for i in rejected]:
+    answers = _answers(units)
+    if all(units[a].target == units[b].target for a, b in answers):
         return None
     made = list(units)
-    for a, b in zip(chosen, rejected, strict=True):
+    for a, b in answers:
         made[a] = _retold(units[a], units[b].target, [p.target for p in units[b].pairs])
         made[b] = _retold(units[b], units[a].target, [p.target for p in units[a].pairs])
     return tuple(made)
 
 
 def _collapsed(units: Units, other: Units, chance: random.Random) -> Units | None:
-    chosen, rejected = _answers(units)
-    if len(chosen) != len(rejected) or not chosen:
-        return None
-    if [units[i].source for i in chosen] == [units[i].source for i in rejected]:
+    answers = _answers(units)
+    if all(units[a].source == units[b].source for a, b in answers):
         return None
     made = list(units)
-    for a, b in zip(chosen, rejected, strict=True):
+    for a, b in answers:
         made[b] = _retold(units[b], units[a].target, [p.target for p in units[a].pairs])
     return tuple(made)
 
@@ -106,10 +102,9 @@ def _replaced(units: Units, other: Units, chance: random.Random) -> Units | None
 
 def _half_cut(units: Units, other: Units, chance: random.Random) -> Units | None:
     """The last half of a text's segments, or of its only segment's words."""
-    places = [i for i, unit in enumerate(units) if any(is_long(p.target) for p in unit.pairs)]
-    if not places:
+    index = _any_of(units, chance, _has_long)
+    if index is None:
         return None
-    index = chance.choice(places)
     unit = units[index]
     if len(unit.pairs) == 1:
         half = _first_half(unit.pairs[0].target)
@@ -181,10 +176,9 @@ def _copied(units: Units, other: Units, chance: random.Random) -> Units | None:
 
 def _half_copied(units: Units, other: Units, chance: random.Random) -> Units | None:
     """The last half of a text is left as it was; of its only segment, the last half of the words."""
-    places = [i for i, unit in enumerate(units) if any(is_long(p.target) for p in unit.pairs)]
-    if not places:
+    index = _any_of(units, chance, _has_long)
+    if index is None:
         return None
-    index = chance.choice(places)
     unit = units[index]
     if len(unit.pairs) == 1:
         start, rest = _first_half(unit.pairs[0].target), _first_half(unit.pairs[0].source)
@@ -233,15 +227,20 @@ def _span_altered(units: Units, other: Units, chance: random.Random) -> Units | 
 
 def _items_merged(units: Units, other: Units, chance: random.Random) -> Units | None:
     """A list item runs on in the line of the one before."""
-    return _at_markup(units, chance, _ITEM, " ")
+    places = [(i, item) for i, unit in enumerate(units) for item in _ITEM.finditer(unit.target)]
+    if not places:
+        return None
+    index, item = chance.choice(places)
+    unit = units[index]
+    text = f"{unit.target[: item.start()]} {unit.target[item.end() :]}"
+    return _with(units, index, replace(unit, target=text))
 
 
 def _paragraphs_lost(units: Units, other: Units, chance: random.Random) -> Units | None:
     """All paragraphs become one."""
-    places = [i for i, unit in enumerate(units) if _PARAGRAPH.search(unit.target)]
-    if not places:
+    index = _any_of(units, chance, lambda unit: bool(_PARAGRAPH.search(unit.target)))
+    if index is None:
         return None
-    index = chance.choice(places)
     unit = units[index]
     return _with(units, index, replace(unit, target=_PARAGRAPH.sub(" ", unit.target)))
 
@@ -288,22 +287,32 @@ def _negated(sentence: str) -> str | None:
     return _VERB.sub(lambda verb: f"{verb[0]} not", sentence, count=1)
 
 
-def _answers(units: Units) -> tuple[list[int], list[int]]:
-    fields = [unit.field for unit in units]
-    return (
-        [i for i, name in enumerate(fields) if name == "chosen"],
-        [i for i, name in enumerate(fields) if name == "rejected"],
+def _answers(units: Units) -> list[tuple[int, int]]:
+    """Places of chosen and rejected, unit by unit; none where they have not as many."""
+    chosen, rejected = (
+        [i for i, unit in enumerate(units) if unit.field == name] for name in ("chosen", "rejected")
     )
+    return list(zip(chosen, rejected, strict=True)) if len(chosen) == len(rejected) else []
+
+
+def _any_of(units: Units, chance: random.Random, wanted: Callable[[Unit], bool]) -> int | None:
+    """The place of one of the units that are wanted."""
+    places = [i for i, unit in enumerate(units) if wanted(unit)]
+    return chance.choice(places) if places else None
+
+
+def _has_long(unit: Unit) -> bool:
+    return any(is_long(pair.target) for pair in unit.pairs)
 
 
 def _with(units: Units, index: int, unit: Unit) -> Units:
     return (*units[:index], unit, *units[index + 1 :])
 
 
-def _moved(pair: Pair, target: str, back: str = "", fit: float | None = None) -> Pair:
+def _moved(pair: Pair, target: str, fit: float | None = None) -> Pair:
     """The pair with another target: what came before it (pivot, unknown words) isn't this target's."""
     alone = NOTHING_FITS if pair.fit is not None and not target else fit
-    return Pair(pair.source, target, back, "", (), alone)
+    return Pair(pair.source, target, "", "", (), alone)
 
 
 def _retold(unit: Unit, text: str, segments: Sequence[str]) -> Unit:
@@ -362,16 +371,6 @@ def _at_span(units: Units, chance: random.Random, change: Callable[[str], str]) 
     index, span = chance.choice(places)
     unit = units[index]
     return _with(units, index, replace(unit, target=unit.target.replace(span, change(span), 1)))
-
-
-def _at_markup(units: Units, chance: random.Random, markup: re.Pattern[str], instead: str) -> Units | None:
-    places = [(i, m) for i, unit in enumerate(units) for m in markup.finditer(unit.target)]
-    if not places:
-        return None
-    index, found = chance.choice(places)
-    unit = units[index]
-    text = unit.target[: found.start()] + instead + unit.target[found.end() :]
-    return _with(units, index, replace(unit, target=text))
 
 
 def _foreign_sentence(units: Units, other: Units, chance: random.Random) -> str | None:

@@ -9,23 +9,16 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from functools import cache
 
-from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from mldata.text.blocks import PARSE_LIMIT
+from mldata.text.blocks import FENCE, FINAL, SOFT_WRAP, block_tokens, one_line_end
 
 Block = tuple[str | int, ...]
 """What a block is, whether a blank line stands before it, how deep it is in quotes and list items, and its
 size or number."""
 
-_NESTING = 20
-_SOFT_WRAP = 50
-"""A shorter line was broken by its author: a verse, an address, "Q: ..."."""
-_FINAL = frozenset(".!?…:;。！？।؟")
 _CLOSING = "\"'”’»)]*_"
-_FENCE = re.compile(r"[ \t>]*+(?:(?:[-*+]|\d{1,9}[.)])[ \t]++)?(`{3,}(?=[^`]*+\Z)|~{3,})")
 _LINES = (
     ("item", re.compile(r"[ \t>]*(?:[-*+]|\d{1,9}[.)])[ \t]")),
     ("heading", re.compile(r"[ \t>]*#{1,6}[ \t]")),
@@ -56,20 +49,11 @@ def outline(text: str, other: str = "", *, wrapped: bool = False) -> list[Block]
     """The blocks of `text` in order. A numbered item whose number stands in the prose of `other`, and
     opens no line there, is a sentence: "15. svibnja" for "On 15 May". `wrapped` lines count as one.
     """
-    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\ufffd")
-    if len(text) <= PARSE_LIMIT:
-        parser = _parser()
-        tokens: list[Token] = []
-        parser.block.parse(text, parser, {}, tokens)
-        # It drops what nests deeper than its limit, and says nothing.
-        if all(token.level < _NESTING - 1 for token in tokens):
-            return list(_blocks(text.split("\n"), tokens, _spoken(text, other), wrapped))
-    return list(_line_by_line(text))
-
-
-@cache
-def _parser() -> MarkdownIt:
-    return MarkdownIt("commonmark", {"maxNesting": _NESTING}).enable("table").disable("reference")
+    tokens = block_tokens(text)
+    text = one_line_end(text)
+    if tokens is None:
+        return list(_line_by_line(text))
+    return list(_blocks(text.split("\n"), tokens, _spoken(text, other), wrapped))
 
 
 def _spoken(text: str, other: str) -> frozenset[str]:
@@ -142,7 +126,7 @@ def _height(lines: Sequence[str], wrapped: bool) -> int:
 def _is_authors(line: str) -> bool:
     """Whether the author broke the line: it is short, or ends a sentence, or says so."""
     bare = line.strip()
-    return _width(bare) < _SOFT_WRAP or line.endswith(("  ", "\\")) or bare.rstrip(_CLOSING)[-1:] in _FINAL
+    return _width(bare) < SOFT_WRAP or line.endswith(("  ", "\\")) or bare.rstrip(_CLOSING)[-1:] in FINAL
 
 
 def _width(line: str) -> int:
@@ -166,7 +150,7 @@ def _line_by_line(text: str) -> Iterator[Block]:
     fence = ""
     last = ""
     for line in text.split("\n"):
-        found = _FENCE.match(line)
+        found = FENCE.match(line)
         if fence:
             if found and found[1].startswith(fence) and not line[found.end() :].strip():
                 fence = ""

@@ -16,7 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import regex
 
-_DENSE = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
+from mldata.evidence import UNSPACED
+
+_DENSE = UNSPACED
 # A character of a script without spaces, a word, a number, a run of other signs.
 _TOKEN = regex.compile(
     rf"{_DENSE}\p{{M}}*+|[[\p{{L}}]--{_DENSE}][[\p{{L}}\p{{M}}'’]--{_DENSE}]*+"

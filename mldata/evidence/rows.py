@@ -46,20 +46,25 @@ class Context:
 
 
 def of_units(units: Sequence[Unit], context: Context) -> pl.DataFrame:
-    """One row a unit: concept, field, message, weight, label, and every unit's evidence, rounded."""
+    """One row a unit: concept, field, message, weight, label, and every unit's evidence."""
+    return placed(
+        units,
+        language.measure(units, context.identifiers, context.target, context.anchor),
+        similarity.measure(units, context.vectors, context.neighbours),
+        alignment.measure(units, context.vectors, context.pool, context.target.tag),
+        back_translation.measure(units, context.vectors),
+        structure.measure(units, context.target, context.ratio, context.anchor),
+    )
+
+
+def placed(units: Sequence[Unit], *kinds: pl.DataFrame) -> pl.DataFrame:
+    """The evidence of units beside where they stand and what they weigh: concept, field, message, weight."""
     places = {
         "concept": pl.Series([unit.concept for unit in units], dtype=pl.Int64),
         "field": pl.Series([unit.field for unit in units], dtype=pl.String),
         "message": pl.Series([unit.message for unit in units], dtype=pl.Int32),
         "weight": pl.Series([sum(p.weight for p in unit.pairs) for unit in units], dtype=pl.Float64),
     }
-    kinds = [
-        language.measure(units, context.identifiers, context.target, context.anchor),
-        similarity.measure(units, context.vectors, context.neighbours),
-        alignment.measure(units, context.vectors, context.pool, context.target.tag),
-        back_translation.measure(units, context.vectors),
-        structure.measure(units, context.target, context.ratio, context.anchor),
-    ]
     return pl.concat([pl.DataFrame(places), *kinds], how="horizontal")
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from mldata.encode import Vectors
@@ -50,12 +51,19 @@ class Neighbours:
         distinct = sorted({(pair.source, pair.target) for pair in pairs if pair.source and pair.target})
         sources = sorted({source for source, _ in distinct})
         targets = sorted({target for _, target in distinct})
-        of_source = dict(zip(sources, _nearest(sources, self.targets, vectors), strict=True))
-        of_target = dict(zip(targets, _nearest(targets, self.sources, vectors), strict=True))
+        of_source = self._near(sources, self.targets, vectors)
+        of_target = self._near(targets, self.sources, vectors)
         return {
             (s, t): float(vectors[s] @ vectors[t]) / float((of_source[s] + of_target[t]) / 2)
             for s, t in distinct
         }
+
+    @staticmethod
+    def _near(texts: Sequence[str], among: Vectors, vectors: Embedded) -> dict[str, float]:
+        if not texts:
+            return {}
+        found = nearest(np.stack([vectors[text] for text in texts]), among)
+        return dict(zip(texts, found.tolist(), strict=True))
 
 
 def measure(units: Sequence[Unit], vectors: Embedded, neighbours: Neighbours | None) -> pl.DataFrame:
@@ -84,11 +92,14 @@ def _unit(
     )
 
 
-def _nearest(texts: Sequence[str], pool: Vectors, vectors: Embedded) -> list[float]:
-    """Mean cosine of each text with the nearest four of `pool`, in blocks of 512."""
-    found: list[float] = []
-    for start in range(0, len(texts), BLOCK):
-        block = np.stack([vectors[text] for text in texts[start : start + BLOCK]])
-        cosines = block @ pool.T
-        found += np.partition(cosines, -NEIGHBOURS, axis=1)[:, -NEIGHBOURS:].mean(axis=1).tolist()
+def nearest(vectors: Vectors, among: Vectors) -> npt.NDArray[np.float32]:
+    """Mean cosine of each vector with its nearest four of `among`, or all of fewer; 0 where there are none.
+
+    In blocks: a chunk may hold 20 000 segments.
+    """
+    found = np.zeros(len(vectors), np.float32)
+    count = min(NEIGHBOURS, len(among))
+    for start in range(0, len(vectors) if count else 0, BLOCK):
+        cosines = vectors[start : start + BLOCK] @ among.T
+        found[start : start + BLOCK] = np.partition(cosines, -count, axis=1)[:, -count:].mean(axis=1)
     return found

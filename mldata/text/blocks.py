@@ -19,8 +19,12 @@ from markdown_it.token import Token
 # markdown-it-py reads 1 MB/s at best and has slow cases; no real field of preference data is longer.
 PARSE_LIMIT = 200_000
 
+SOFT_WRAP = 50
+"""A shorter line was broken by its author: a verse, an address, "Q: ..."."""
+FINAL = frozenset(".!?…:;。！？।؟")
+FENCE = re.compile(r"[ \t>]*+(?:(?:[-*+]|\d{1,9}[.)])[ \t]++)?(`{3,}(?=[^`]*+\Z)|~{3,})")
+
 _NESTING = 20
-_SOFT_WRAP = 50  # a shorter line was broken by its author: a verse, an address, "Q: ..."
 
 # markdown-it ends lines at these only; str.splitlines would count more lines than it does.
 _LINE = re.compile(r"([^\r\n]*)(?:\r\n|\r|\n)|([^\r\n]+)\Z")
@@ -34,9 +38,7 @@ _PREFIX = re.compile(
     re.VERBOSE,
 )
 _DEFINITION = re.compile(r"[ \t>]*+\[[^\]\r\n^][^\]\r\n]{0,200}\]:[ \t]*+\S")
-_FENCE = re.compile(r"[ \t>]*+(?:(?:[-*+]|\d{1,9}[.)])[ \t]++)?(`{3,}(?=[^`]*+\Z)|~{3,})")
 _CELL = re.compile(r"(?:[^|\\]|\\.|\\)++", re.DOTALL)
-_FINAL = frozenset(".!?…:;。！？।؟")
 _CLOSING = "\"'”’»)]*_ \t"
 
 # Displayed maths, environments and comments that may hold line ends.
@@ -114,9 +116,9 @@ def _line_runs(text: str, start: int, end: int, table: bool) -> Iterator[_Run]:
 
 def _wraps(line: str) -> bool:
     """Whether a line may have been broken by an editor's width, not by its author."""
-    if line.endswith(("  ", "\\")) or len(line.strip()) < _SOFT_WRAP:
+    if line.endswith(("  ", "\\")) or len(line.strip()) < SOFT_WRAP:
         return False
-    return line.rstrip(_CLOSING)[-1:] not in _FINAL
+    return line.rstrip(_CLOSING)[-1:] not in FINAL
 
 
 def _goes_on(text: str, last: _Run, run: _Run, line_start: int) -> bool:
@@ -124,22 +126,33 @@ def _goes_on(text: str, last: _Run, run: _Run, line_start: int) -> bool:
         return False
     between = text[last.end : run.start]
     # A marker of a list or heading, or a blank line, between the two ends the sentence.
-    newline = between.replace("\r\n", "\n").replace("\r", "\n")
+    newline = one_line_end(between)
     return (
         newline.count("\n") == 1 and not newline.strip("\n \t>") and text[run.start : run.end][:1].islower()
     )
 
 
 def _kinds(text: str, lines: list[tuple[int, int]]) -> bytearray:
-    if len(text) <= PARSE_LIMIT:
-        parser = _parser()
-        tokens: list[Token] = []
-        source = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\ufffd")
-        parser.block.parse(source, parser, {}, tokens)
-        # It drops what nests deeper than its limit, and says nothing.
-        if all(token.level < _NESTING - 1 for token in tokens):
-            return _parsed_kinds(text, lines, tokens)
+    tokens = block_tokens(text)
+    if tokens is not None:
+        return _parsed_kinds(text, lines, tokens)
     return _plain_kinds(text, lines)
+
+
+def one_line_end(text: str) -> str:
+    """`text` with one kind of line end, as markdown-it counts lines."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def block_tokens(text: str) -> list[Token] | None:
+    """The block tokens of a Markdown text; None of one that is too long to parse, or nests deeper than
+    markdown-it goes, which drops what is deeper and says nothing."""
+    if len(text) > PARSE_LIMIT:
+        return None
+    parser = _parser()
+    tokens: list[Token] = []
+    parser.block.parse(one_line_end(text).replace("\0", "\ufffd"), parser, {}, tokens)
+    return tokens if all(token.level < _NESTING - 1 for token in tokens) else None
 
 
 @cache
@@ -177,7 +190,7 @@ def _plain_kinds(text: str, lines: list[tuple[int, int]]) -> bytearray:
     kinds = bytearray(len(lines))
     fence = ""
     for index, (start, end) in enumerate(lines):
-        found = _FENCE.match(text, start, end)
+        found = FENCE.match(text, start, end)
         if fence or found:
             kinds[index] = _Line.VERBATIM
         if fence and found and found[1].startswith(fence) and not text[found.end() : end].strip():

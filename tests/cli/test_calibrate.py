@@ -2,19 +2,18 @@
 
 import json
 import shutil
-import sys
 
 import numpy as np
 import polars as pl
 import pytest
 
 import mldata
-from mldata import cli, evidence, shards
+from mldata import evidence, shards
 from mldata.evidence.damage import DAMAGES
 from mldata.pipeline import sampled_chunks
 from mldata.selection import Measured
 from mldata.store import read_table, write_table
-from tests.conftest import Finished, bytes_of, oven, train, write_jsonl
+from tests.conftest import bytes_of, oven, train, write_jsonl
 
 RECIPE = """
 name = "plumbing"
@@ -88,24 +87,9 @@ def ours(home, tmp_path):
 
 
 @pytest.fixture
-def command(monkeypatch, capsys):
-    """Run a command line on a terminal of 100 columns, and tell how it ended."""
-    from mldata.cli import screen
-
-    monkeypatch.setattr(screen.console, "width", 100)
-    monkeypatch.setenv("NO_COLOR", "1")
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["mldata", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as left:
-            code = left.code or 0
-        said = capsys.readouterr()
-        return Finished(code, said.out, said.err)
-
-    return run
+def width():
+    """A terminal of 100 columns."""
+    return 100
 
 
 def similarities(path, tag="es"):

@@ -14,31 +14,9 @@ import pyarrow as pa
 import pytest
 
 import mldata
-from mldata import cli
-from tests.conftest import PAIRS, Finished, bytes_of
+from tests.conftest import PAIRS, bytes_of
 
 COMMANDS = ("build", "select", "calibrate", "inspect", "verify", "rules", "languages", "doctor")
-
-
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Run a command line, and tell how it ended."""
-    from mldata.cli import screen
-
-    monkeypatch.setattr(screen.console, "width", 300)
-    monkeypatch.setenv("NO_COLOR", "1")
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["mldata", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as left:
-            code = left.code or 0
-        said = capsys.readouterr()
-        return Finished(code, said.out, said.err)
-
-    return run
 
 
 @pytest.fixture
