@@ -1,7 +1,7 @@
 """What the evidence sees: right translations kept, wrong ones let through, by language and kind of damage.
 
     python tests/benchmarks/evidence.py measure --data ../shared/data --out /tmp/evidence
-    python tests/benchmarks/evidence.py report /tmp/evidence --markdown
+    python tests/benchmarks/evidence.py report /tmp/evidence --languages --rules
     python tests/benchmarks/evidence.py measure --parallel en.txt:es.txt:es --out /tmp/mine
 
 `measure` takes line-aligned parallel text (NTREX-128 and FLORES-200 as folders `ntrex` and `flores`, or any
