@@ -48,7 +48,7 @@ class Batching:
     by_length: bool = True
     """Whether concepts of like length share a batch, which saves padding. Aligned batches only."""
     weights: Mapping[str, float] | None = None
-    """How likely each language is drawn where a concept has more of them than fit; they take turns if None."""
+    """How likely each language is drawn where not all of a concept's fit; they take turns if None."""
 
 
 @dataclass(frozen=True)
@@ -123,10 +123,10 @@ def index(
             f"{where}: the rows of a concept don't stand together; sort it by concept_id "
             "(`dataset.sort('concept_id')`)"
         )
-    coded, lengths, tokens = (np.concatenate(column) for column in zip(*columns, strict=True))
-    order = _anchors_first(starts, coded, names.get(anchor, -1))
-    _check_languages(starts, coded, tuple(names), where)
-    return Groups(order, starts, coded[order], tuple(names), lengths[order], tokens[order])
+    codes, longest, spent = (np.concatenate(column) for column in zip(*columns, strict=True))
+    order = _anchors_first(starts, codes, names.get(anchor, -1))
+    _check_languages(starts, codes, tuple(names), where)
+    return Groups(order, starts, codes[order], tuple(names), longest[order], spent[order])
 
 
 def _anchors_first(starts: Ints, languages: Ints, anchor: int) -> Ints:
@@ -449,8 +449,7 @@ class _Part:
             drawn = turn * coprime[stride % len(coprime)][:, None] % others
         else:
             drawn = self._drawn(group, others, number, fixed, random)
-        found = np.concatenate([np.zeros((len(group), fixed), np.int64), np.sort(drawn, 1) + fixed], 1)
-        return found
+        return np.concatenate([np.zeros((len(group), fixed), np.int64), np.sort(drawn, 1) + fixed], 1)
 
     def _drawn(self, group: Ints, others: int, number: int, fixed: int, random: np.random.Generator) -> Ints:
         """A weighted draw without replacement (Efraimidis and Spirakis 2006, algorithm A)."""
@@ -471,7 +470,7 @@ def _evenly(repeats: Sequence[int]) -> Ints:
 
 
 class BatchSampler:
-    """A plan as torch's DataLoader wants its `batch_sampler`: an epoch's batches, each a list of row numbers."""
+    """A plan as torch's DataLoader wants its `batch_sampler`: batches of an epoch, lists of row numbers."""
 
     def __init__(self, plan: BatchPlan) -> None:
         self.plan, self.number = plan, 0
