@@ -23,6 +23,7 @@ import polars as pl
 from mldata.errors import InputError
 
 Kind = Literal["aligned", "shuffled", "monolingual", "anchor-only"]
+Align = Literal["device", "step"]
 Ints = np.ndarray[Any, np.dtype[np.integer[Any]]]
 
 LENGTH_NOISE = 0.1
@@ -37,7 +38,7 @@ class Batching:
     kind: Kind = "aligned"
     """aligned: whole concepts. For comparisons: shuffled (any rows), monolingual (rows of one language),
     anchor-only (rows of the anchor)."""
-    align: Literal["device", "step"] = "device"
+    align: Align = "device"
     """Whether a concept stays on one device, or is spread over the processes and accumulation steps of one
     optimiser step. The other kinds have no groups to keep together."""
     with_anchor: bool = True
@@ -295,7 +296,7 @@ class BatchPlan:
         self._parts = [_Part(part, batching, room, seed) for part in _parts(self.groups, batching)]
         if not any(part.units for part in self._parts):
             raise InputError(
-                f"{len(self.groups.starts) - 1} concepts ({len(self.groups.rows)} rows) are too few for "
+                f"{self.concepts} concepts ({len(self.groups.rows)} rows) are too few for "
                 f"{processes} processes and {accumulation} accumulation steps: use fewer of them"
             )
 
@@ -308,6 +309,11 @@ class BatchPlan:
     def steps(self) -> int:
         """Optimiser steps of an epoch."""
         return math.ceil(len(self) / self.processes / self.accumulation)
+
+    @property
+    def concepts(self) -> int:
+        """Concepts that take part; of row-wise kinds, rows."""
+        return len(self.groups.starts) - 1
 
     @property
     def taken(self) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mldata.errors import InputError
+from mldata.errors import InputError, first_line
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -34,7 +34,7 @@ def load_model(name: str, **options: Any) -> PreTrainedModel:
     except InputError:
         raise
     except Exception as error:  # what the loaders of many formats raise is not to be listed
-        raise InputError(f"the model {name} can't be loaded: {_first_line(error)}") from error
+        raise InputError(f"the model {name} can't be loaded: {first_line(error)}") from error
 
 
 def load_tokenizer(
@@ -53,7 +53,7 @@ def load_tokenizer(
         else:
             found = AutoTokenizer.from_pretrained(name, **SAFE)
     except Exception as error:  # as above
-        raise InputError(f"the tokenizer of {name} can't be loaded: {_first_line(error)}") from error
+        raise InputError(f"the tokenizer of {name} can't be loaded: {first_line(error)}") from error
     if chat_template is not None:
         try:
             found.chat_template = chat_template.read_text("utf-8")
@@ -107,8 +107,3 @@ def _from_gguf(path: Path, **options: Any) -> PreTrainedModel:
     model.generation_config = packed.generation_config
     model.config._name_or_path = str(path)
     return model
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

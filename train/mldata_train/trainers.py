@@ -42,9 +42,9 @@ def preference_kl(
 ) -> torch.Tensor:
     """How far a batch's preferences in other languages are from the anchor's; 0 where they agree.
 
-    With m the margin between chosen and rejected (DPO: beta times the difference of log-ratios; ORPO: beta
-    times the log odds ratio), sigma(m) is the probability that chosen is preferred (Bradley-Terry), and the
-    term is the mean over rows l of other languages, whose anchor a is in the batch, of
+    With m the margin between chosen and rejected as the loss has it inside its sigmoid (DPO: beta times the
+    difference of log-ratios; ORPO: the log odds ratio), sigma(m) is the probability that chosen is preferred
+    (Bradley-Terry), and the term is the mean over rows l in other languages than their anchor's row a of
 
         KL(sigma(stopgrad(m_a)) || sigma(m_l))
 
@@ -238,7 +238,7 @@ class _BatchAligned:
             raise EngineError(
                 f"the loss is {loss.item()} at step {self.state.global_step + 1} "
                 f"(concepts {' '.join(dict.fromkeys(inputs['concept_id']))}): lower the learning rate, or "
-                f"train in bfloat16 or float32; {self._last_checkpoint()}"
+                f"train in bfloat16 or float32; {kept(self.args.output_dir)}"
             )
         return loss
 
@@ -331,7 +331,7 @@ class _BatchAligned:
             if weight.requires_grad and not torch.isfinite(weight).all():
                 raise EngineError(
                     f"{name} isn't finite after step {self.state.global_step}: lower the learning rate; "
-                    f"{self._last_checkpoint()}"
+                    f"{kept(self.args.output_dir)}"
                 )
         place = Path(self.args.output_dir)
         name = f"checkpoint-{self.state.global_step}"
@@ -350,7 +350,7 @@ class _BatchAligned:
             reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
             raise EngineError(
                 f"{place / name} couldn't be written ({reason}): free some space and run the same command "
-                f"again; {self._last_checkpoint()}"
+                f"again; {kept(self.args.output_dir)}"
             ) from error
         finally:
             self._saving = False
@@ -364,10 +364,6 @@ class _BatchAligned:
                 use_mtime=False,
             )
 
-    def _last_checkpoint(self) -> str:
-        last = last_checkpoint(Path(self.args.output_dir))
-        return f"the last good checkpoint is {last}" if last else "there was no checkpoint yet"
-
 
 def last_checkpoint(place: Path) -> Path | None:
     """The checkpoint of the latest step below `place`; every one that is there is whole."""
@@ -377,6 +373,12 @@ def last_checkpoint(place: Path) -> Path | None:
         if path.name.removeprefix("checkpoint-").isdigit() and (path / "trainer_state.json").is_file()
     }
     return found[max(found)] if found else None
+
+
+def kept(place: str | Path) -> str:
+    """What an error says of the work that isn't lost."""
+    last = last_checkpoint(Path(place))
+    return f"the last good checkpoint is {last}" if last else "there was no checkpoint yet"
 
 
 def _appear(making: Path, final: Path) -> None:
@@ -487,7 +489,7 @@ class BatchAlignedORPOTrainer(_BatchAligned, ORPOTrainer):  # type: ignore[misc]
         """TRL's, which returns the mean of the log odds ratios: here the rows' own are kept."""
         chosen, rejected = policy_chosen_logps.float(), policy_rejected_logps.float()
         if self.consistency:
-            self._margins = self.beta * ((chosen - rejected) - (log1mexp(chosen) - log1mexp(rejected)))
+            self._margins = (chosen - rejected) - (log1mexp(chosen) - log1mexp(rejected))
         return super().odds_ratio_loss(policy_chosen_logps, policy_rejected_logps)
 
     def _loss_and_margins(self, model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
