@@ -26,3 +26,9 @@ class SetError(MldataError):
     """A set or store on disk is damaged: a file is missing, truncated, or not what the manifest says."""
 
     exit_code = 1
+
+
+def first_line(error: BaseException) -> str:
+    """What another library's error says, without the lines that explain it; its name if it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
