@@ -22,20 +22,23 @@ import json
 import os
 import random
 import sys
+import tempfile
 import time
+import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TQDM_DISABLE", "1")
 
 import numpy as np
 import torch
+from datasets import Dataset
 from torch.nn.utils.rnn import pad_sequence
-
 
 # --- the languages
 
@@ -97,10 +100,9 @@ class Sizes:
     rate: float = 1e-3
     dpo_beta: float = 0.1
     orpo_beta: float = 1.0
-    consistency: float = 0.1
-    """Weight of the term in the arm that has it."""
-    group_size: int = 3
-    """Languages of a concept in a step, the anchor among them, in the arms where they take turns."""
+    dpo_consistency: float = 10.0
+    orpo_consistency: float = 1.0
+    """Weight of the term in the arm that has it: so that it is about a tenth of the loss."""
 
     @property
     def languages(self) -> tuple[Language, ...]:
@@ -187,7 +189,12 @@ class Choice:
     def prompt(self, language: Language) -> list[str]:
         """The question."""
         one, other = self.nouns
-        return [self.name, ",", *clause(language, ["do", "you"], "want", ["the", one, "or", "the", other]), "?"]
+        return [
+            self.name,
+            ",",
+            *clause(language, ["do", "you"], "want", ["the", one, "or", "the", other]),
+            "?",
+        ]
 
     def answer(self, language: Language, noun: str) -> list[str]:
         """The thing that is wanted."""
@@ -195,7 +202,7 @@ class Choice:
 
 
 def draw_suggestion(draw: random.Random, nouns: dict[str, Sequence[str]]) -> tuple[Suggestion, str, str]:
-    """A suggestion, right in half of the cases; the right answer and a wrong one (the suggestion if wrong)."""
+    """A suggestion, right in half of the cases; the right answer and a wrong one."""
     kind, wrong = draw.sample(KINDS, 2)
     said = draw.choice((kind, wrong))
     return Suggestion(draw.choice(NAMES), draw.choice(nouns[kind]), said), kind, wrong
@@ -231,7 +238,9 @@ def document(draw: random.Random, language: Language, world: World) -> str:
     if form < 0.4:
         other = draw.choice(KINDS)
         thing = phrase(language, draw.choice(world.nouns[other]), f"{other}-a{draw.randrange(3)}")
-        about = phrase(language, noun, f"{kind}-a{draw.randrange(3)}") if form < 0.2 else phrase(language, noun)
+        about = (
+            phrase(language, noun, f"{kind}-a{draw.randrange(3)}") if form < 0.2 else phrase(language, noun)
+        )
         words = [*clause(language, about, f"{kind}-v{draw.randrange(3)}", thing), "."]
     elif form < 0.5:
         words = [*clause(language, ["the", noun], "is", ["a", kind]), "."]
@@ -286,12 +295,11 @@ def make_tokenizer(world: World) -> Any:
     return PreTrainedTokenizerFast(tokenizer_object=inner, pad_token=PAD, eos_token=END)
 
 
-def pretrain(seed: int, sizes: Sizes) -> Any:
+def pretrain(seed: int, world: World) -> Any:
     """A Llama from scratch, once through text in all languages."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    world = make_world(seed, sizes)
-    tokenizer = make_tokenizer(world)
+    sizes, tokenizer = world.sizes, make_tokenizer(world)
     draw = random.Random(f"text {seed}")
     texts = [
         document(draw, language, world)
@@ -338,7 +346,7 @@ def pretrain(seed: int, sizes: Sizes) -> Any:
 
 @dataclass(frozen=True)
 class Arm:
-    """How rows share a step. Batches are filled with no eye to length unless that is what is tried."""
+    """How rows share a step."""
 
     says: str
     batching: dict[str, Any]
@@ -346,23 +354,317 @@ class Arm:
     by_gap: bool = False
 
 
+WHOLE = {"kind": "aligned", "by_length": False}
+"""The two tasks differ in length: by length, batches would be of one task, which they are in no other arm."""
 ARMS = {
-    "aligned": Arm("whole concepts", {"kind": "aligned", "by_length": False}),
+    "aligned": Arm("whole concepts", WHOLE),
     "shuffled": Arm("any rows", {"kind": "shuffled"}),
     "monolingual": Arm("rows of one language", {"kind": "monolingual"}),
     "anchor-only": Arm("rows of the anchor", {"kind": "anchor-only"}),
-    "no-anchor": Arm(
-        "whole concepts less the anchor", {"kind": "aligned", "by_length": False, "with_anchor": False}
-    ),
-    "by-length": Arm("whole concepts of like length (the default)", {"kind": "aligned"}),
-    "consistency": Arm(
-        "whole concepts, with the consistency term", {"kind": "aligned", "by_length": False}, consistent=True
-    ),
-    "turns": Arm("the anchor and languages that take turns", {"kind": "aligned", "by_length": False}),
-    "by-gap": Arm(
-        "the anchor and languages drawn by their gap before training",
-        {"kind": "aligned", "by_length": False},
-        by_gap=True,
-    ),
+    "no-anchor": Arm("whole concepts less their anchor", WHOLE | {"with_anchor": False}),
+    "by-length": Arm("whole concepts of like length, as is the default", {"kind": "aligned"}),
+    "consistency": Arm("whole concepts, and the consistency term", WHOLE, consistent=True),
+    "turns": Arm("the anchor and two languages that take turns", WHOLE | {"group_size": 3}),
+    "by-gap": Arm("the anchor and two languages drawn by their gap", WHOLE | {"group_size": 3}, by_gap=True),
 }
-GROUPED = ("turns", "by-gap")
+BASE = "base"
+"""The model before preferences."""
+
+
+def log_probabilities_of(model: Any, world: World, rows: Sequence[dict[str, str]]) -> np.ndarray:
+    """Of chosen and rejected, (2, concepts, languages); in nats a token, as all answers to a question are
+    equally long in all languages."""
+    from mldata_train.logprobs import log_probabilities
+
+    tokenizer = make_tokenizer(world)
+    found = log_probabilities(model, tokenizer, Dataset.from_list(list(rows)), batch_size=100)
+    keys = [(row["concept_id"], row["language"]) for row in rows]
+    assert keys == list(zip(found["concept_id"], found["language"], strict=True))
+    concepts = len({concept for concept, _ in keys})
+    columns = (found["chosen"] / found["chosen_tokens"], found["rejected"] / found["rejected_tokens"])
+    return np.stack([column.to_numpy().astype(float).reshape(concepts, -1) for column in columns])
+
+
+def train(
+    loss: str, arm: Arm, seed: int, world: World, base: Path, weights: dict[str, float], out: Path
+) -> tuple[Any, int]:
+    """The model in `base` after the arm's training, and the tokens it was trained on.
+
+    `out` keeps the reference's log-probabilities, and which rows each batch had.
+    """
+    from mldata_train.batches import Batching
+    from mldata_train.logprobs import beside
+    from mldata_train.trainers import (
+        BatchAlignedDPOTrainer,
+        BatchAlignedORPOTrainer,
+        DPOConfig,
+        ORPOConfig,
+    )
+    from transformers import PrinterCallback
+
+    sizes, rows = world.sizes, preferences(world, seed, "train")
+    if loss == "dpo":
+        configuration, beta, weight = DPOConfig, sizes.dpo_beta, sizes.dpo_consistency
+    else:
+        configuration, beta, weight = ORPOConfig, sizes.orpo_beta, sizes.orpo_consistency
+    args = configuration(
+        output_dir=str(out),
+        per_device_train_batch_size=sizes.batch_rows,
+        max_steps=sizes.steps,
+        learning_rate=sizes.rate,
+        warmup_steps=sizes.steps // 10,
+        beta=beta,
+        seed=seed,
+        bf16=False,
+        activation_checkpointing=False,
+        remove_unused_columns=False,
+        disable_tqdm=True,
+        dataloader_pin_memory=False,
+        logging_strategy="no",
+        save_strategy="no",
+        report_to="none",
+    )
+    cached = {"cache": beside(out / "rows", str(seed))} if loss == "dpo" else {}
+    trainer = {"dpo": BatchAlignedDPOTrainer, "orpo": BatchAlignedORPOTrainer}[loss](
+        model=open_model(base),
+        args=args,
+        train_dataset=Dataset.from_list(rows),
+        processing_class=make_tokenizer(world),
+        batching=Batching(
+            **arm.batching, anchor=sizes.trained[0].tag, weights=weights if arm.by_gap else None
+        ),
+        consistency=weight if arm.consistent else 0.0,
+        record=out,
+        **cached,
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.train()
+    lines = (out / "process-00000.jsonl").read_text("utf-8").splitlines()
+    return trainer.model, sum(json.loads(line)["tokens"] for line in lines)
+
+
+# --- what comes out
+
+
+def figures(margins: np.ndarray, rows: Sequence[dict[str, str]], sizes: Sizes) -> dict[str, float]:
+    """Shares of 1, of margins in nats, (concepts, languages): accuracy and what follows from it.
+
+    `others` is the mean over the trained languages but the anchor; the gaps are the anchor's accuracy minus
+    theirs and minus the unseen language's; `consistency` is the share of concepts with one verdict in all
+    trained languages.
+    """
+    right = margins > 0
+    accuracy = right.mean(axis=0)
+    trained = len(sizes.trained)
+    found = {language.tag: value for language, value in zip(sizes.languages, accuracy, strict=True)}
+    tasks = np.array([row["concept_id"].split("-")[1] for row in rows[:: len(sizes.languages)]])
+    for task in ("knowledge", "rule"):
+        found[f"others, {task}"] = right[tasks == task, 1:trained].mean()
+    found["others"] = accuracy[1:trained].mean()
+    found["gap"] = accuracy[0] - found["others"]
+    found["unseen gap"] = accuracy[0] - accuracy[trained]
+    found["consistency"] = (right[:, :trained] == right[:, :1]).all(axis=1).mean()
+    return {name: float(value) for name, value in found.items()}
+
+
+def measure_seed(seed: int, losses: Sequence[str], arms: Sequence[str], sizes: Sizes, out: Path) -> None:
+    """All runs of a seed that aren't in `out` yet; each is kept as soon as it is there."""
+    wanted = [(loss, arm) for loss in losses for arm in (BASE, *arms)]
+    if not any(not run_file(out, loss, arm, seed).exists() for loss, arm in wanted):
+        return
+    world = make_world(seed, sizes)
+    base = out / "base" / str(seed)
+    if not base.exists():
+        pretrain(seed, world).save_pretrained(base.with_name(f"{seed}.part"))
+        base.with_name(f"{seed}.part").rename(base)
+    held_out = preferences(world, seed, "test")
+    before = log_probabilities_of(open_model(base), world, held_out)
+    asked = log_probabilities_of(open_model(base), world, preferences(world, seed, "train"))
+    weights = gap_weights(asked, sizes)
+    with tempfile.TemporaryDirectory() as scratch:
+        for loss, arm in wanted:
+            if run_file(out, loss, arm, seed).exists():
+                continue
+            started = time.perf_counter()
+            tokens, after = 0, before
+            if arm != BASE:
+                model, tokens = train(loss, ARMS[arm], seed, world, base, weights, Path(scratch))
+                after = log_probabilities_of(model, world, held_out)
+            result = {"loss": loss, "arm": arm, "seed": seed, "tokens": tokens}
+            result["mean"] = figures(after[0] - after[1], held_out, sizes)
+            if loss == "dpo" and arm != BASE:
+                change = after - before
+                result["reward"] = figures(change[0] - change[1], held_out, sizes)
+            result["seconds"] = round(time.perf_counter() - started, 2)
+            write_whole(run_file(out, loss, arm, seed), json.dumps(result))
+            print(f"seed {seed} {loss} {arm}: {result['seconds']} s", file=sys.stderr, flush=True)
+
+
+def gap_weights(log_probabilities: np.ndarray, sizes: Sizes) -> dict[str, float]:
+    """How likely each language is drawn, by its gap before training on the concepts to be trained on."""
+    from mldata_train.training import language_weights
+
+    accuracy = (log_probabilities[0] > log_probabilities[1]).mean(axis=0)
+    gaps = {
+        language.tag: float(accuracy[0] - value)
+        for language, value in zip(sizes.trained[1:], accuracy[1:], strict=True)
+    }
+    return language_weights(gaps)
+
+
+def open_model(folder: Path) -> Any:
+    """The model, read anew for each use.
+
+    TRL patches the forward of a model that it scores (`add_fused_lm_head`), and a copy of such a model would
+    go on computing with the weights of the first.
+    """
+    from transformers import LlamaForCausalLM
+
+    return LlamaForCausalLM.from_pretrained(folder)
+
+
+def run_file(out: Path, loss: str, arm: str, seed: int) -> Path:
+    """Where a run's figures are kept."""
+    return out / "runs" / f"{loss} {arm} {seed}.json"
+
+
+def write_whole(path: Path, text: str) -> None:
+    """The file, or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    making = path.with_name(f"{path.name}.part")
+    making.write_text(text, "utf-8")
+    making.rename(path)
+
+
+def student_t(degrees: int, probability: float = 0.975) -> float:
+    """Quantile of Student's t (Hill 1970, CACM algorithm 396, by its expansion in the normal quantile:
+    Abramowitz and Stegun 26.7.5); off by less than 0.3 % from 5 degrees up."""
+    z = NormalDist().inv_cdf(probability)
+    terms = (
+        z,
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
+    )
+    return sum(term / degrees**power for power, term in enumerate(terms))
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """The mean over seeds, and half the width of its 95 % interval."""
+    spread = float(np.std(values, ddof=1)) / len(values) ** 0.5
+    return float(np.mean(values)), student_t(len(values) - 1) * spread
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Means over seeds with half widths, in shares of 1."""
+
+    loss: str
+    score: str
+    seeds: int
+    tokens: dict[str, float]
+    levels: dict[str, dict[str, tuple[float, float]]]
+    """By arm and figure."""
+    differences: dict[str, dict[str, tuple[float, float]]]
+    """By "arm - other arm" and figure: of the differences within a seed."""
+
+
+def summarise(out: Path, loss: str, score: str, arms: Sequence[str], seeds: Sequence[int]) -> Summary:
+    """Read the runs of a loss; `score` is "mean" (log-probability a token) or "reward" (DPO's implicit)."""
+    runs = {
+        arm: [json.loads(run_file(out, loss, arm, seed).read_text("utf-8")) for seed in seeds]
+        for arm in ([BASE] if score == "mean" else []) + list(arms)
+    }
+    names = next(iter(runs.values()))[0][score]
+    levels = {
+        arm: {name: interval([run[score][name] for run in of_arm]) for name in names}
+        for arm, of_arm in runs.items()
+    }
+    pairs = [("aligned", other) for other in runs if other != "aligned"] if "aligned" in runs else []
+    pairs += [("by-gap", "turns")] if {"by-gap", "turns"} <= set(runs) else []
+    differences = {
+        f"{one} - {other}": {
+            name: interval(
+                [a[score][name] - b[score][name] for a, b in zip(runs[one], runs[other], strict=True)]
+            )
+            for name in names
+        }
+        for one, other in pairs
+    }
+    tokens = {arm: float(np.mean([run["tokens"] for run in of_arm])) for arm, of_arm in runs.items()}
+    return Summary(loss, score, len(seeds), tokens, levels, differences)
+
+
+def markdown(summary: Summary) -> str:
+    """Two tables: figures by arm, and differences between arms; those whose interval is off 0 in bold."""
+    scores = {"mean": "log-probability a token", "reward": "implicit reward"}
+    names = list(next(iter(summary.levels.values())))
+    head = [
+        f"### {summary.loss.upper()}, by {scores[summary.score]}, {summary.seeds} seeds",
+        "",
+        f"| arm | tokens | {' | '.join(names)} |",
+        "|---" * (len(names) + 2) + "|",
+    ]
+    for arm, found in summary.levels.items():
+        cells = (f"{100 * found[name][0]:.1f} ± {100 * found[name][1]:.1f}" for name in names)
+        head.append(f"| {arm} | {summary.tokens[arm]:,.0f} | {' | '.join(cells)} |")
+    head += ["", f"| difference | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+    for pair, found in summary.differences.items():
+        cells = []
+        for name in names:
+            mean, half = found[name]
+            cell = f"{100 * mean:+.1f} ± {100 * half:.1f}"
+            cells.append(f"**{cell}**" if abs(mean) > half else cell)
+        head.append(f"| {pair} | {' | '.join(cells)} |")
+    return "\n".join(head) + "\n"
+
+
+def be_quiet() -> None:
+    """One thread, and no progress bars of the libraries."""
+    import transformers
+    from datasets import disable_progress_bars
+
+    torch.set_num_threads(1)
+    disable_progress_bars()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", message=".*pin_memory")
+
+
+def main() -> None:
+    """Run what isn't there yet, print the tables, write summary.json."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--loss", default="dpo,orpo")
+    parser.add_argument("--arms", default=",".join(ARMS))
+    arguments = parser.parse_args()
+    losses, arms = arguments.loss.split(","), arguments.arms.split(",")
+    for given, known in ((losses, ("dpo", "orpo")), (arms, tuple(ARMS))):
+        if unknown := [name for name in given if name not in known]:
+            parser.error(f"{unknown[0]} isn't known; there are {' '.join(known)}")
+    if arguments.seeds < 6:
+        parser.error("intervals over fewer than 6 seeds say nothing; raise --seeds")
+    sizes = Sizes()
+    said, file = json.dumps(asdict(sizes), indent=2), arguments.out / "sizes.json"
+    if file.exists() and file.read_text("utf-8") != said:
+        parser.error(f"{arguments.out} holds runs of other sizes; choose another --out")
+    write_whole(file, said)
+    be_quiet()
+    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
+    for seed in seeds:
+        measure_seed(seed, losses, arms, sizes, arguments.out)
+    scores = [(loss, "mean") for loss in losses] + [("dpo", "reward")] * ("dpo" in losses)
+    summaries = [summarise(arguments.out, loss, score, arms, seeds) for loss, score in scores]
+    print("\n".join(map(markdown, summaries)))
+    found = json.dumps([asdict(summary) for summary in summaries], indent=2)
+    write_whole(arguments.out / "summary.json", found)
+
+
+if __name__ == "__main__":
+    main()
