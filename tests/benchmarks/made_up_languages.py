@@ -120,7 +120,7 @@ class World:
 
     def say(self, language: Language, words: Iterable[str]) -> str:
         """The words in the language: the cipher is a mark on each word that is the language's own."""
-        if language == ANCHOR:
+        if language.tag == self.sizes.trained[0].tag:
             return " ".join(words)
         common = self.common[language.tag]
         return " ".join(w if w in common else f"{w}_{language.tag}" for w in words)
