@@ -369,6 +369,9 @@ ARMS = {
 }
 BASE = "base"
 """The model before preferences."""
+LEGEND = """Per cent on held-out concepts, mean over seeds ± half of the 95 % interval; others: the trained languages but the
+anchor. Bold: an interval that leaves out 0, as about one in twenty does where there is no difference.
+Rows that share a step:"""
 
 
 def log_probabilities_of(model: Any, world: World, rows: Sequence[dict[str, str]]) -> np.ndarray:
@@ -662,6 +665,7 @@ def main() -> None:
     scores = [(loss, "mean") for loss in losses] + [("dpo", "reward")] * ("dpo" in losses)
     summaries = [summarise(arguments.out, loss, score, arms, seeds) for loss, score in scores]
     print("\n".join(map(markdown, summaries)))
+    print("\n".join([LEGEND, *(f"- {name}: {ARMS[name].says}" for name in arms)]))
     found = json.dumps([asdict(summary) for summary in summaries], indent=2)
     write_whole(arguments.out / "summary.json", found)
 
