@@ -86,7 +86,7 @@ def _grid(
     for name in ("others", "seen", "unseen"):
         was, found, moved = (getattr(figures, name, None) for figures in (before, after, change))
         if found:
-            totals.append([f"mean of {found.languages} {name}", "", *_cells(was, found, moved)])
+            totals.append([f"mean of {name} ({found.languages})", "", *_cells(was, found, moved)])
     return ["language", "rows", *heads], languages, totals
 
 
