@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from mldata.errors import InputError, MldataError
+from mldata_train.batches import Align, Kind
 
 if TYPE_CHECKING:
     from mldata_train.training import Run
@@ -64,13 +65,13 @@ def _trains(method: Literal["dpo", "orpo"]) -> Callable[..., None]:
             bool, typer.Option("--lora", help="Train an adapter instead of all weights.")
         ] = False,
         batching: Annotated[
-            str,
+            Kind,
             typer.Option(
                 "--batching", help="aligned, or for comparison: shuffled, monolingual, anchor-only."
             ),
         ] = "aligned",
         align: Annotated[
-            str,
+            Align,
             typer.Option(
                 "--align",
                 help="Keep a concept on one device, or spread it over the step's devices: device, step.",

@@ -16,7 +16,8 @@ is above 0, and half right when it is exactly 0: a model that is its own referen
 
 Intervals are percentiles of a bootstrap over concepts, for the rows of a concept are not independent: of 1000
 samples of 150 concepts drawn at random they held the true figure in 94 % (93 to 95 % by figure). A share of 0
-or 100 % gets an interval of no width: what was never seen can't be drawn.
+or 100 % gets an interval of no width: what was never seen can't be drawn. Where several runs were evaluated,
+trained alike but for their seed, figures are means over them and a resample draws runs as well.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ TOKENS = ("chosen_tokens", "rejected_tokens")
 
 
 def evaluate(
-    frame: pl.DataFrame,
+    frame: pl.DataFrame | Sequence[pl.DataFrame],
     *,
     model: str,
     data: str,
@@ -65,14 +66,14 @@ def evaluate(
     resamples: int = 1000,
     seed: int = 0,
 ) -> Evaluation:
-    """All figures of one model on `frame`.
+    """All figures of one model on `frame`, or of several runs on the same rows.
 
     Columns: concept_id, language, chosen and rejected (summed log-probabilities, nats), chosen_tokens,
     rejected_tokens, and for `reward` ref_chosen and ref_rejected. `unseen` names languages of which training
     saw no row. InputError for rows that can't be judged.
     """
-    verdicts = _judge(_checked(frame, anchor, score, unseen), anchor, score)
-    figures = _figures(_bootstrap(verdicts, resamples, seed), verdicts, unseen)
+    runs = _judged(_runs(frame), anchor, score, unseen)
+    figures = _figures(_bootstrap(runs, resamples, seed), runs[0], unseen)
     others = figures["languages"][1:]
     return Evaluation(
         model=model,
@@ -85,14 +86,15 @@ def evaluate(
         resamples=resamples,
         seed=seed,
         worst=min(others, key=lambda found: found.accuracy.value).language if others else None,
-        pairs=_pairs(verdicts),
+        runs=len(runs),
+        pairs=_pairs(runs),
         **figures,
     )
 
 
 def difference(
-    before: pl.DataFrame,
-    after: pl.DataFrame,
+    before: pl.DataFrame | Sequence[pl.DataFrame],
+    after: pl.DataFrame | Sequence[pl.DataFrame],
     *,
     anchor: str,
     score: Score,
@@ -100,16 +102,17 @@ def difference(
     resamples: int = 1000,
     seed: int = 0,
 ) -> Difference:
-    """The figures of `after` minus those of `before`, two frames as for `evaluate` on the same rows.
+    """The figures of `after` minus those of `before`, frames as for `evaluate` on the same rows.
 
-    Each resample draws the same concepts for both, so that what makes a concept hard for both cancels out.
+    Each resample draws the same concepts for both, so that what makes a concept hard for both cancels out;
+    and, if both have as many runs, the same runs: give them in the order of their seeds.
     InputError if a row is in one of them only.
     """
-    frames = [_checked(frame, anchor, score, unseen) for frame in (before, after)]
-    _check_same_rows(*frames)
-    order = _order(frames[0], anchor)
-    judged = [_judge(frame, anchor, score, order) for frame in frames]
-    first, second = (_bootstrap(verdicts, resamples, seed) for verdicts in judged)
+    earlier, later = _runs(before), _runs(after)
+    judged = _judged([*earlier, *later], anchor, score, unseen)
+    first, second = (
+        _bootstrap(runs, resamples, seed) for runs in (judged[: len(earlier)], judged[len(earlier) :])
+    )
     changes = {name: second[name] - first[name] for name in first}
     return Difference(
         anchor=anchor,
@@ -143,9 +146,23 @@ class _Verdicts:
     """What is reported, in nats; 0 where absent."""
 
 
-def _judge(frame: pl.DataFrame, anchor: str, score: Score, order: Sequence[str] | None = None) -> _Verdicts:
+def _runs(frame: pl.DataFrame | Sequence[pl.DataFrame]) -> list[pl.DataFrame]:
+    return [frame] if isinstance(frame, pl.DataFrame) else list(frame)
+
+
+def _judged(
+    frames: Sequence[pl.DataFrame], anchor: str, score: Score, unseen: Sequence[str]
+) -> list[_Verdicts]:
+    """The verdicts of frames on the same rows; InputError for the first thing that is wrong."""
+    checked = [_checked(frame, anchor, score, unseen) for frame in frames]
+    for other in checked[1:]:
+        _check_same_rows(checked[0], other)
+    order = _order(checked[0], anchor)
+    return [_judge(frame, anchor, score, order) for frame in checked]
+
+
+def _judge(frame: pl.DataFrame, anchor: str, score: Score, order: Sequence[str]) -> _Verdicts:
     """The verdicts of a frame that was checked, languages in `order`."""
-    order = order or _order(frame, anchor)
     columns = {name: frame[name].to_numpy() for name in (*LOG_PROBABILITIES[score], *TOKENS)}
     if score == "reward":
         margin = (columns["chosen"] - columns["ref_chosen"]) - (columns["rejected"] - columns["ref_rejected"])
@@ -231,24 +248,31 @@ def _check_same_rows(before: pl.DataFrame, after: pl.DataFrame) -> None:
             )
 
 
-def _bootstrap(verdicts: _Verdicts, resamples: int, seed: int) -> dict[str, Floats]:
+def _bootstrap(runs: Sequence[_Verdicts], resamples: int, seed: int) -> dict[str, Floats]:
     """Figures of all concepts (index 0) and of each resample, [1 + resamples] or [1 + resamples, languages].
 
     Every figure is made of sums over concepts, so a resample is a row of multinomial weights and all sums of
-    many resamples are one matrix product. NaN where a figure is not defined.
+    many resamples are one matrix product; runs are drawn apart from concepts. NaN where a figure is not
+    defined.
     """
     if resamples < LEAST_RESAMPLES:
         raise InputError(f"{resamples} resamples are too few for intervals: take {LEAST_RESAMPLES} or more")
-    parts = _parts(verdicts)
-    columns = np.concatenate(list(parts.values()), axis=1)
-    concepts = len(columns)
+    parts = _parts(runs[0])
+    columns = [np.concatenate(list(_parts(run).values()), axis=1) for run in runs]
+    concepts = len(columns[0])
     draw, chances = np.random.default_rng(seed), np.full(concepts, 1 / concepts)
-    sums = np.empty((1 + resamples, columns.shape[1]))
-    sums[0] = columns.sum(axis=0)
+    of_run = np.random.default_rng([seed, 1]).multinomial(
+        len(runs), np.full(len(runs), 1 / len(runs)), resamples
+    )
+    shares = np.concatenate([np.ones((1, len(runs))), of_run]) / len(runs)
+    sums = np.zeros((1 + resamples, columns[0].shape[1]))
+    sums[0] = np.mean([column.sum(axis=0) for column in columns], axis=0)
     step = max(1, DRAWN_AT_ONCE // concepts)
     for start in range(1, 1 + resamples, step):
-        some = min(step, 1 + resamples - start)
-        sums[start : start + some] = draw.multinomial(concepts, chances, some).astype(np.float64) @ columns
+        these = slice(start, min(start + step, 1 + resamples))
+        weights = draw.multinomial(concepts, chances, these.stop - start).astype(np.float64)
+        for number, column in enumerate(columns):
+            sums[these] += shares[these, number, None] * (weights @ column)
     ends = np.cumsum([part.shape[1] for part in parts.values()])
     s = dict(zip(parts, np.split(sums, ends[:-1], axis=1), strict=True))
     accuracy = 100 * _ratio(s["points"], s["rows"])
@@ -348,12 +372,14 @@ def _figures(samples: Mapping[str, Floats], verdicts: _Verdicts, unseen: Sequenc
     }
 
 
-def _pairs(verdicts: _Verdicts) -> tuple[tuple[float | None, ...], ...]:
-    shared = verdicts.present.T.astype(np.float64) @ verdicts.present
+def _pairs(runs: Sequence[_Verdicts]) -> tuple[tuple[float | None, ...], ...]:
+    present = runs[0].present
+    shared = present.T.astype(np.float64) @ present
     same = np.zeros_like(shared)
-    for verdict in (0, 0.5, 1):
-        held = (verdicts.present & (verdicts.points == verdict)).astype(np.float64)
-        same += held.T @ held
+    for run in runs:
+        for verdict in (0, 0.5, 1):
+            held = (present & (run.points == verdict)).astype(np.float64)
+            same += held.T @ held / len(runs)
     return tuple(
         tuple(None if np.isnan(value) else round(100 * value, 6) for value in row)
         for row in _ratio(same, shared).tolist()

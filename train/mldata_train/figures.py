@@ -96,6 +96,7 @@ class Evaluation(Figures):
     data: str
     digest: str | None = Field(description="of the set's manifest; null if the rows are no set")
     split: str
+    runs: int = Field(description="of which figures are means: they differ in their seed")
     worst: str | None = Field(description="the language of the lowest accuracy, but for the anchor")
     pairs: tuple[tuple[float | None, ...], ...] = Field(
         description="agreement of each two languages, percent, rows and columns in the order of languages; "

@@ -169,6 +169,7 @@ def train(
     history = [entry for entry in trainer.state.log_history if "loss" in entry]
     facts |= {
         "steps": trainer.state.global_step,
+        "tokens": plan.tokens_within(trainer.state.global_step),
         "epochs": trainer.state.epoch,
         "seconds": round(time.time() - started, 1),
         "loss": sum(entry["loss"] for entry in history) / max(1, len(history)),

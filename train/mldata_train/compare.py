@@ -1,0 +1,164 @@
+"""Ways to compose batches, on one budget of tokens: the table that the paper prints, with intervals.
+
+Every arm trains the same model on the same set from several seeds, and sees the same number of tokens; arms
+differ in what shares a batch, and all of them fill batches at random but for that (no sorting by length).
+Each run's scores are kept, so that a comparison that was stopped goes on where it was.
+
+    OUT/<arm>/seed-<n>/run.json  scores.arrow
+    OUT/base.arrow  comparison.json  comparison.md  comparison.svg
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict
+
+from mldata.errors import InputError
+from mldata_train.evaluate import difference, evaluate
+from mldata_train.figures import Difference, Evaluation, write_whole
+from mldata_train.scores import scores
+from mldata_train.sets import PreferenceSet, open_preferences
+from mldata_train.training import Run, make_trainer, train
+
+ARMS: Mapping[str, Callable[[Run], Run]] = {
+    "aligned": lambda run: run,
+    "shuffled": lambda run: replace(run, batching=replace(run.batching, kind="shuffled")),
+    "monolingual": lambda run: replace(run, batching=replace(run.batching, kind="monolingual")),
+    "anchor-only": lambda run: replace(run, batching=replace(run.batching, kind="anchor-only")),
+    "no-anchor": lambda run: replace(run, batching=replace(run.batching, with_anchor=False)),
+    "consistency": lambda run: replace(run, consistency=run.consistency or 1.0),
+    "gap": lambda run: replace(run, by_gap=True),
+}
+"""What each arm changes. `gap` needs batches that not all of a concept's languages fit into."""
+
+
+class Comparison(BaseModel):
+    """comparison.json."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format_version: Literal[1] = 1
+    method: str
+    tokens: int
+    """Of each run, at most; prompts count twice, once with each answer."""
+    seeds: tuple[int, ...]
+    base: Evaluation
+    """The model before training."""
+    arms: dict[str, Evaluation]
+    """Each over all its seeds."""
+    against: dict[str, Difference]
+    """The first arm minus each other one."""
+    steps: dict[str, int]
+    """Optimiser steps of a run."""
+
+
+def compare(
+    run: Run,
+    *,
+    arms: Sequence[str],
+    seeds: int,
+    unseen: Sequence[str] = (),
+    concepts: int | None = None,
+    keep_models: bool = False,
+    said: Callable[[str], None] = lambda line: None,
+) -> Comparison:
+    """Train and evaluate every arm; `run` holds what they share, `run.out` is where all of it goes.
+
+    `unseen` languages are evaluated and not trained on; `concepts` limits how many held-out concepts are
+    evaluated. Without `run.tokens` the budget is the aligned arm's epochs. InputError for unknown arms.
+    """
+    for arm in arms:
+        if arm not in ARMS:
+            raise InputError(f"--arms {arm}: choose among {' '.join(ARMS)}")
+    opened = open_preferences(run.data)
+    opened.check_languages(unseen)
+    shared = replace(
+        run,
+        without=tuple(unseen),
+        batching=replace(run.batching, by_length=False),
+        settings={"save_strategy": "no", **run.settings},
+    )
+    if shared.tokens is None:
+        shared = replace(shared, tokens=_budget(shared, opened))
+    base = _kept(run.out / "base.arrow", lambda: _scores(shared, opened, run.model, concepts))
+    frames: dict[str, list[pl.DataFrame]] = {}
+    steps: dict[str, int] = {}
+    for seed in range(seeds):
+        for arm in arms:
+            place = run.out / arm / f"seed-{seed}"
+            one = replace(
+                ARMS[arm](shared), out=place, settings={**shared.settings, "seed": seed, "data_seed": seed}
+            )
+            facts = train(one)
+            said(
+                f"{arm}, seed {seed}: {facts['steps']} steps, {facts['tokens']} tokens, "
+                f"{facts['seconds']:.0f} s, loss {facts['loss']:.4f}"
+            )
+            model = str(place / "model")
+            frames.setdefault(arm, []).append(
+                _kept(place / "scores.arrow", lambda model=model: _scores(shared, opened, model, concepts))  # type: ignore[misc]
+            )
+            steps[arm] = facts["steps"]
+            if not keep_models:
+                shutil.rmtree(place / "model", ignore_errors=True)
+    anchor = run.anchor or opened.anchor
+
+    def judged(frame: pl.DataFrame | list[pl.DataFrame], name: str) -> Evaluation:
+        return evaluate(
+            frame,
+            model=name,
+            data=run.data,
+            digest=opened.digest,
+            split="test",
+            anchor=anchor,
+            score="mean",
+            unseen=unseen,
+        )
+
+    first = arms[0]
+    assert shared.tokens is not None
+    return Comparison(
+        method=run.method,
+        tokens=shared.tokens,
+        seeds=tuple(range(seeds)),
+        base=judged(base, run.model),
+        arms={arm: judged(frames[arm], arm) for arm in arms},
+        against={
+            arm: difference(frames[arm], frames[first], anchor=anchor, score="mean", unseen=unseen)
+            for arm in arms[1:]
+        },
+        steps=steps,
+    )
+
+
+def _budget(run: Run, opened: PreferenceSet) -> int:
+    """Tokens that the aligned arm sees in its epochs."""
+    trainer = make_trainer(run, opened, opened.rows("train", without=run.without))
+    found: int = trainer.plan.tokens_within(trainer.args.max_steps)
+    return found
+
+
+def _scores(run: Run, opened: PreferenceSet, model: str, concepts: int | None) -> pl.DataFrame:
+    return scores(
+        opened,
+        model,
+        split="test",
+        concepts=concepts,
+        chat_template=run.chat_template,
+        max_length=run.settings.get("max_length", 1024),
+    )
+
+
+def _kept(path: Path, make: Callable[[], pl.DataFrame]) -> pl.DataFrame:
+    """A frame that was computed already, or is now."""
+    if path.exists():
+        return pl.read_ipc(path)
+    found = make()
+    write_whole(path, found.write_ipc)
+    return found
