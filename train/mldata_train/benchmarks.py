@@ -34,6 +34,8 @@ PROBE_SECONDS = 5.0
 for 23 s for each data set, measured where the name doesn't resolve."""
 BOOTSTRAPS = 1000
 """Resamples for the standard error of metrics without a formula. lm-eval's own 100 000 take minutes."""
+SHOWN = 3
+"""Missing data sets that an error names in full."""
 PYTHON_SEED, SEED = 0, 1234
 """lm-eval's defaults, of Python's generator and of all others: examples and orders are its command line's."""
 
@@ -84,11 +86,11 @@ FAMILIES: dict[str, Family] = {
     "mgsm": Family(
         _each("mgsm_direct_{}", "en bn de es fr ja ru sw te th zh"), ("exact_match,flexible-extract",)
     ),
-    # All of one translation; lambada_openai_mt_* without "stablelm" is an older one of fewer languages.
+    # All of one translation; lambada_openai_mt_* without "stablelm" is another, of fewer languages.
     "lambada": Family(_each("lambada_openai_mt_stablelm_{}", "en de es fr it nl pt")),
     # Catalan, Basque and Galician are later translations of the same pairs.
     "pawsx": Family(_each("paws_{}", "en ca de es eu fr gl ja ko zh")),
-    # No English: lm-eval's `copa` asks COPA's 100 validation questions, XCOPA its 500 test questions.
+    # No English: lm-eval's `copa` asks COPA's validation questions, these ask translations of its test split.
     "xcopa": Family(_each("xcopa_{}", "et eu ht id it qu sw ta th tr vi zh")),
 }
 LOCAL_METRICS = ("acc", "acc_norm")
@@ -630,31 +632,38 @@ def _hub() -> Iterator[bool]:
 
 
 def _check_data(units: Sequence[_Unit]) -> None:
-    """InputError that names all the data that aren't on this machine, where the hub is out of reach.
+    """InputError that names all that lacks its data on this machine, where the hub is out of reach.
 
     What `huggingface-cli download` fetches isn't enough: offline, `datasets` reads only what it prepared.
     """
     import datasets
 
-    missing: dict[tuple[Any, Any], str] = {}
+    missing: dict[tuple[Any, Any], None] = {}
+    lacking: dict[str, list[str]] = {}
     for unit in units:
         for leaf in _leaves(unit.name):
-            path = leaf.get("dataset_path")
-            where = (path, leaf.get("dataset_name"))
-            if not path or where in missing or leaf.get("dataset_kwargs") or leaf.get("custom_dataset"):
+            where = (leaf.get("dataset_path"), leaf.get("dataset_name"))
+            if not where[0] or leaf.get("dataset_kwargs") or leaf.get("custom_dataset"):
                 continue
             try:
-                datasets.load_dataset_builder(*where)
+                if where not in missing:
+                    datasets.load_dataset_builder(*where)
+                    continue
             except (OSError, ValueError):
-                missing[where] = unit.name
-    if missing:
-        names = dict.fromkeys(missing.values())
-        calls = "; ".join(f"load_dataset({', '.join(map(repr, filter(None, where)))})" for where in missing)
-        raise InputError(
-            f"the data of {', '.join(names)} aren't on this machine and the hub can't be reached: where it "
-            f'can, run `python -c "from datasets import load_dataset; {calls}"`, copy its HF_HOME '
-            "(~/.cache/huggingface) here and point HF_HOME at the copy"
-        )
+                missing[where] = None
+            tags = lacking.setdefault(unit.family, [])
+            if unit.language not in (*tags, UNDETERMINED):
+                tags.append(unit.language)
+    if not missing:
+        return
+    names = ", ".join(f"{name} ({' '.join(tags)})" if tags else name for name, tags in lacking.items())
+    calls = [f"load_dataset({', '.join(map(repr, filter(None, where)))})" for where in missing]
+    more = f" (and {len(calls) - SHOWN} more)" if len(calls) > SHOWN else ""
+    raise InputError(
+        f"the data of {names} aren't on this machine and the hub can't be reached: where it can, run "
+        f'this once or `python -c "from datasets import load_dataset; {"; ".join(calls[:SHOWN])}"`{more}, '
+        "then copy that machine's HF_HOME (~/.cache/huggingface) here and set HF_HOME to the copy"
+    )
 
 
 @contextlib.contextmanager
