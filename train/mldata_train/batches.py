@@ -317,6 +317,11 @@ class BatchPlan:
         return len(self.groups.starts) - 1
 
     @property
+    def chooses(self) -> bool:
+        """Whether some concept has more rows than are taken of it."""
+        return any(part.chooses for part in self._parts)
+
+    @property
     def taken(self) -> int:
         """Rows of an epoch."""
         return sum(part.taken for part in self._parts)
@@ -347,7 +352,7 @@ class BatchPlan:
         return np.split(rows, np.cumsum(sizes)[:-1])
 
     def step_tokens(self) -> Iterator[Ints]:
-        """Tokens of every optimiser step (prompts twice: once with each answer), an array an epoch, forever."""
+        """Tokens of every optimiser step (a prompt counts with each answer): an array an epoch, forever."""
         of_row = np.zeros(int(self.groups.rows.max()) + 1, np.int64)
         of_row[self.groups.rows] = self.groups.tokens
         for number in itertools.count():
@@ -411,6 +416,7 @@ class _Part:
         self._wanted = np.minimum(groups.sizes, self._limit)
         sizes, numbers = np.unique(self._wanted, return_counts=True)
         shapes = unit_shapes(dict(zip(sizes.tolist(), numbers.tolist(), strict=True)), room)
+        self.chooses = bool((groups.sizes > self._limit).any())
         self.units = sum(repeats for _, repeats in shapes)
         places = [[slot for slots in bins for slot in slots] for bins, _ in shapes]
         order = _evenly([repeats for _, repeats in shapes])

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict
 
 from mldata.errors import InputError
 from mldata_train.evaluate import difference, evaluate
-from mldata_train.figures import Difference, Evaluation, write_whole
+from mldata_train.figures import Difference, Estimate, Evaluation, write_whole
 from mldata_train.scores import scores
 from mldata_train.sets import PreferenceSet, open_preferences
 from mldata_train.training import Run, make_trainer, train
@@ -162,3 +162,74 @@ def _kept(path: Path, make: Callable[[], pl.DataFrame]) -> pl.DataFrame:
     found = make()
     write_whole(path, found.write_ipc)
     return found
+
+
+def markdown(found: Comparison) -> str:
+    """The paper's table: an arm a row, and below it the first arm against the others."""
+    languages = found.base.languages
+    head = [
+        f"{found.method.upper()}, {found.tokens} tokens, {len(found.seeds)} seeds",
+        *(f"{one.language}{' (unseen)' if one.unseen else ''}" for one in languages),
+        "mean of others",
+        "gap",
+        *(["gap of unseen"] if found.base.unseen else []),
+        "consistency",
+    ]
+    rows = [_row("before", found.base), *(_row(arm, figures) for arm, figures in found.arms.items())]
+    first = next(iter(found.arms))
+    rows += [_row(f"{first} − {arm}", figures) for arm, figures in found.against.items()]
+    lines = [head, [":--", *["--:"] * (len(head) - 1)], *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def _row(name: str, figures: Evaluation | Difference) -> list[str]:
+    group = figures.seen or figures.others
+    gaps = [group.gap if group else None, *([figures.unseen.gap] if figures.unseen else [])]
+    return [
+        name,
+        *(_shown(one.accuracy) for one in figures.languages),
+        _shown(group.accuracy if group else None),
+        *map(_shown, gaps),
+        _shown(figures.consistency),
+    ]
+
+
+def _shown(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return "–"
+    return f"{estimate.value:.1f} [{estimate.low:.1f}, {estimate.high:.1f}]"
+
+
+def plot(found: Comparison, path: Path) -> None:
+    """Accuracy of every arm in every language, with intervals; SVG or PNG by the suffix of `path`."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    arms = {"before": found.base, **found.arms}
+    languages = found.base.languages
+    figure, axes = pyplot.subplots(figsize=(max(6.0, 1.1 * len(languages) + 2), 4), layout="constrained")
+    for number, (arm, figures) in enumerate(arms.items()):
+        place = [
+            column + (number - (len(arms) - 1) / 2) * 0.7 / len(arms) for column in range(len(languages))
+        ]
+        values = [one.accuracy.value for one in figures.languages]
+        low = [one.accuracy.value - one.accuracy.low for one in figures.languages]
+        high = [one.accuracy.high - one.accuracy.value for one in figures.languages]
+        axes.errorbar(
+            place,
+            values,
+            [low, high],
+            fmt="o",
+            capsize=2,
+            label=arm,
+            color="#7d838c" if arm == "before" else None,
+        )
+    names = [f"{one.language}\nunseen" if one.unseen else one.language for one in languages]
+    axes.set_xticks(range(len(languages)), names)
+    axes.set_ylabel("right preferences, % (95 % interval)")
+    axes.grid(axis="y", alpha=0.3)
+    axes.legend(frameon=False, ncols=len(arms), loc="upper center", bbox_to_anchor=(0.5, 1.14))
+    write_whole(path, lambda temporary: figure.savefig(temporary, format=path.suffix.removeprefix(".")))
+    pyplot.close(figure)

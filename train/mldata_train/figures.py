@@ -115,9 +115,7 @@ class Difference(Figures):
 
 def write_evaluation(evaluation: Evaluation, path: Path) -> None:
     """Write `evaluation` as JSON, whole or not at all."""
-    write_whole(
-        path, lambda temporary: temporary.write_text(evaluation.model_dump_json(indent=2) + "\n", "utf-8")
-    )
+    write_text(path, evaluation.model_dump_json(indent=2))
 
 
 def read_evaluation(path: Path) -> Evaluation:
@@ -135,6 +133,11 @@ def read_evaluation(path: Path) -> Evaluation:
             f"{path} is no evaluation, or is damaged ({where}: {first['msg']}): "
             "`mldata-train evaluate` writes it anew"
         ) from None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` and a line end, whole or not at all."""
+    write_whole(path, lambda temporary: temporary.write_text(text + "\n", "utf-8"))
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:

@@ -33,8 +33,11 @@ from peft import LoraConfig
 
 from mldata.errors import EngineError, InputError, MldataError, first_line
 from mldata_train.batches import Batching
+from mldata_train.evaluate import evaluate
+from mldata_train.figures import read_evaluation
 from mldata_train.logprobs import beside
 from mldata_train.models import load_model, load_tokenizer
+from mldata_train.scores import scores
 from mldata_train.sets import PreferenceSet, open_preferences
 from mldata_train.trainers import (
     BatchAlignedDPOTrainer,
@@ -65,6 +68,8 @@ LORA = {
     "target_modules": "all-linear",
     "task_type": "CAUSAL_LM",
 }
+GAP_CONCEPTS = 256
+"""Concepts that gaps are measured on: some 5 points to either side, enough to rank languages by."""
 PACKAGES = ("mldata", "torch", "transformers", "trl", "accelerate", "peft")
 HOW = (
     "output_dir",
@@ -137,7 +142,14 @@ def train(
     if before.get("finished"):
         return before
     rows = opened.rows("train", without=run.without)
+    if run.by_gap:
+        run = replace(run, batching=replace(run.batching, weights=_weights(run, opened)))
     trainer = make_trainer(run, opened, rows)
+    if run.by_gap and not trainer.plan.chooses:
+        raise InputError(
+            "every concept fits whole into a batch, so --sample-by gap has nothing to choose: "
+            "set --group-size"
+        )
     checkpoint = last_checkpoint(run.out)
     plan = trainer.plan
     facts: dict[str, Any] = {
@@ -203,6 +215,27 @@ def _run(trainer: Any, out: Path, checkpoint: Path | None) -> None:
         ) from error
 
 
+def _weights(run: Run, opened: PreferenceSet) -> dict[str, float]:
+    """How likely each language is drawn: by the gaps that an evaluation found, or that are measured now.
+
+    They are measured on `GAP_CONCEPTS` concepts of the train split, with the model as it is: those of the
+    test split would no longer be held out.
+    """
+    anchor = run.anchor or opened.anchor
+    if run.gaps is not None:
+        found = read_evaluation(run.gaps)
+        if found.anchor != anchor:
+            raise InputError(f"{run.gaps} has the gaps to {found.anchor}, and {anchor} is the anchor here")
+    else:
+        frame = scores(
+            opened, run.model, split="train", concepts=GAP_CONCEPTS, chat_template=run.chat_template
+        )
+        found = evaluate(frame, model=run.model, data=run.data, split="train", anchor=anchor, score="mean")
+    return language_weights(
+        {one.language: one.paired_gap.value / 100 for one in found.languages if one.paired_gap}
+    )
+
+
 def language_weights(gaps: Mapping[str, float]) -> dict[str, float]:
     """How likely each language is drawn, from its gap to the anchor as a share of 1: in proportion to it.
 
@@ -215,7 +248,7 @@ def make_trainer(run: Run, opened: PreferenceSet, rows: Dataset) -> Any:
     """A trainer for `run` on `rows`, ready to train."""
     tokenizer = load_tokenizer(run.model, chat_template=run.chat_template, chat=opened.conversational)
     batching = replace(run.batching, anchor=run.anchor or opened.anchor)
-    args = _config(run, largest=len(opened.languages) - len(run.without))
+    args = _config(run, largest=opened.largest("train", without=run.without))
     options: dict[str, Any] = {}
     if run.method == "dpo":
         options["cache"] = beside(opened.folder, opened.digest)
