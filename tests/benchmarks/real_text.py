@@ -54,7 +54,9 @@ def smollm2():
 
 def main():
     """Build the set and compare."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--llmbar", type=Path, help="llmbar.jsonl: id, prompt, chosen, rejected")
     parser.add_argument("--words", type=int, default=80, help="of prompt and longer answer, at most")

@@ -22,12 +22,12 @@ import torch
 from datasets.naming import camelcase_to_snakecase
 from hypothesis import given
 from hypothesis import strategies as st
-from mldata_train import benchmarks
-from mldata_train.benchmarks import FAMILIES, TaskResults, gap, read_questions, run_tasks
 from tokenizers import ByteLevelBPETokenizer
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from mldata.errors import EngineError, InputError
+from mldata_train import benchmarks
+from mldata_train.benchmarks import FAMILIES, TaskResults, gap, read_questions, run_tasks
 
 QUESTIONS = [
     {

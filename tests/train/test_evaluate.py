@@ -15,13 +15,13 @@ import polars as pl
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from rich.console import Console
+
+from mldata.errors import InputError
 from mldata_train import evaluate as evaluating
 from mldata_train.evaluate import difference, evaluate, log_odds_ratio
 from mldata_train.figures import Difference, read_evaluation, write_evaluation
 from mldata_train.report import markdown, plot, table, text
-from rich.console import Console
-
-from mldata.errors import InputError
 
 WHAT = {"model": "runs/aligned", "data": "sets/kitchen", "split": "test", "anchor": "en"}
 

@@ -73,7 +73,7 @@ class PreferenceSet:
 
     def largest(self, split: Split, *, without: Sequence[str] = ()) -> int:
         """Rows of the concept that has most, in other languages than some."""
-        rows = pl.scan_ipc(self.files[split]).filter(~pl.col("language").is_in(list(without)))
+        rows = pl.scan_ipc(list(self.files[split])).filter(~pl.col("language").is_in(list(without)))
         return int(rows.group_by("concept_id").len().select(pl.col("len").max()).collect().item())
 
     def check_languages(self, tags: Sequence[str]) -> None:

@@ -64,6 +64,7 @@ def compare(
     from mldata_train.batches import Batching
     from mldata_train.compare import compare as run_arms
     from mldata_train.compare import markdown, plot
+    from mldata_train.figures import write_text
     from mldata_train.training import Run, read_settings
 
     tables = read_settings(config, settings)

@@ -25,7 +25,9 @@ Settings = Annotated[
 ]
 Config = Annotated[
     Path | None,
-    typer.Option("--config", metavar="TOML", help="Tables [training] (TRL's fields) and [lora] (peft's)."),
+    typer.Option(
+        "--config", metavar="TOML", help="Tables \\[training] (TRL's fields) and \\[lora] (peft's)."
+    ),
 ]
 
 
