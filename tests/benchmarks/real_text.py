@@ -78,9 +78,9 @@ def main():
     ]
     # the last ten of thirty layers: what lies below needs no gradient, which saves half of the time
     (args.out / "training.toml").write_text(
-        "[training]\nlearning_rate = 2e-4\ngradient_accumulation_steps = 2\nmax_length = 512\nuse_cpu = true\n"
-        "per_device_train_batch_size = 10\n"
-        "[lora]\nr = 16\nlayers_to_transform = [20, 21, 22, 23, 24, 25, 26, 27, 28, 29]\n",
+        "[training]\nlearning_rate = 2e-4\nper_device_train_batch_size = 10\ngradient_accumulation_steps = 2\n"
+        "max_length = 512\nuse_cpu = true\n"
+        f"[lora]\nr = 16\nlayers_to_transform = {list(range(20, 30))}\n",
         "utf-8",
     )
     for command in (build, compare):

@@ -8,7 +8,10 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import pytest
 
 LANGUAGES = ("en", "es", "fr", "pt", "it")
-CHAT = "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<eos>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+CHAT = (
+    "{% for m in messages %}<|{{ m['role'] }}|> {{ m['content'] }} <eos> {% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
 
 ASKED = {
     "en": "How much is {} plus {} ?",
@@ -20,6 +23,11 @@ ASKED = {
 RIGHT = {"en": "It is {} .", "es": "Es {} .", "fr": "Cela fait {} .", "pt": "É {} .", "it": "Fa {} ."}
 WRONG = {
     "en": "Nobody knows {} .",
+    "es": "Nadie sabe {} .",
+    "fr": "Personne ne sait {} .",
+    "pt": "Ninguém sabe {} .",
+    "it": "Nessuno sa {} .",
+}
     "es": "Nadie sabe {} .",
     "fr": "Personne ne sait {} .",
     "pt": "Ninguém sabe {} .",
