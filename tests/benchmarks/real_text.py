@@ -78,8 +78,8 @@ def main():
     ]
     # the last ten of thirty layers: what lies below needs no gradient, which saves half of the time
     (args.out / "training.toml").write_text(
-        "[training]\nlearning_rate = 2e-4\nper_device_train_batch_size = 10\ngradient_accumulation_steps = 2\n"
-        "max_length = 512\nuse_cpu = true\n"
+        "[training]\nlearning_rate = 2e-4\nmax_length = 512\nuse_cpu = true\n"
+        "per_device_train_batch_size = 10\ngradient_accumulation_steps = 2\n"
         f"[lora]\nr = 16\nlayers_to_transform = {list(range(20, 30))}\n",
         "utf-8",
     )
