@@ -37,6 +37,7 @@ from mldata_train.evaluate import evaluate
 from mldata_train.figures import read_evaluation
 from mldata_train.logprobs import beside
 from mldata_train.models import load_model, load_tokenizer
+from mldata_train.progress import show_progress
 from mldata_train.scores import scores
 from mldata_train.sets import PreferenceSet, open_preferences
 from mldata_train.trainers import (
@@ -264,6 +265,7 @@ def make_trainer(run: Run, opened: PreferenceSet, rows: Dataset) -> Any:
         record=run.out / "batches",
         **options,
     )
+    show_progress(trainer)
     if run.tokens is not None:
         trainer.args.max_steps = trainer.plan.steps_within(run.tokens)
     elif trainer.args.max_steps <= 0:
@@ -288,6 +290,7 @@ def _config(run: Run, *, largest: int) -> Any:
         "save_steps": 500,
         "save_total_limit": 2,
         "report_to": "none",
+        "dataloader_pin_memory": on_gpu,
         "seed": 0,
     }
     # the model is loaded here: TRL would warn that it is given one, and ORPO refuse it
