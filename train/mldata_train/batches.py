@@ -369,6 +369,17 @@ class BatchPlan:
                 break
         return max(1, steps)
 
+    def rows_within(self, steps: int) -> Ints:
+        """The row numbers that the first `steps` optimiser steps see, sorted."""
+        seen: list[Ints] = []
+        batches = steps * self.processes * self.accumulation
+        for number in itertools.count():
+            seen = [np.unique(np.concatenate([*seen, *itertools.islice(self.epoch(number), batches)]))]
+            batches -= len(self)
+            if batches <= 0 or len(seen[0]) == len(self.groups.rows):
+                return seen[0]
+        raise AssertionError("unreachable")
+
     def tokens_within(self, steps: int) -> int:
         """The tokens of the first `steps` optimiser steps."""
         tokens = 0
