@@ -24,7 +24,7 @@ from mldata_train.evaluate import difference, evaluate
 from mldata_train.figures import Difference, Estimate, Evaluation, write_whole
 from mldata_train.scores import scores
 from mldata_train.sets import PreferenceSet, open_preferences
-from mldata_train.training import Run, make_trainer, train
+from mldata_train.training import Run, check_settings, make_trainer, train
 
 ARMS: Mapping[str, Callable[[Run], Run]] = {
     "aligned": lambda run: run,
@@ -76,6 +76,7 @@ def compare(
     for arm in arms:
         if arm not in ARMS:
             raise InputError(f"--arms {arm}: choose among {' '.join(ARMS)}")
+    check_settings(run)
     opened = open_preferences(run.data)
     opened.check_languages(unseen)
     shared = replace(

@@ -136,6 +136,7 @@ def train(
 
     InputError for what can't be used, EngineError when training fails; the last good checkpoint is kept.
     """
+    check_settings(run)
     opened = open_preferences(run.data)
     opened.check_languages([*([run.anchor] if run.anchor else []), *run.without])
     decided = run.decided_by(opened.digest)
@@ -254,7 +255,7 @@ def make_trainer(run: Run, opened: PreferenceSet, rows: Dataset) -> Any:
     if run.method == "dpo":
         options["cache"] = beside(opened.folder, opened.digest)
     if run.lora is not None:
-        options["peft_config"] = _made(LoraConfig, {**LORA, **run.lora}, "lora")
+        options["peft_config"] = _adapter(run.lora)
     trainer = TRAINERS[run.method](
         model=load_model(run.model, **(run.settings.get("model_init_kwargs") or {})),
         args=args,
@@ -298,6 +299,17 @@ def _config(run: Run, *, largest: int) -> Any:
     if chosen.get("trust_remote_code"):
         raise InputError("trust_remote_code: code that comes with a model is never run here")
     return _made(CONFIGS[run.method], {**defaults, **chosen}, "training")
+
+
+def _adapter(settings: Mapping[str, Any]) -> LoraConfig:
+    return _made(LoraConfig, {**LORA, **settings}, "lora")
+
+
+def check_settings(run: Run) -> None:
+    """InputError for settings that TRL or peft would refuse, before anything is loaded."""
+    _config(run, largest=1)
+    if run.lora is not None:
+        _adapter(run.lora)
 
 
 def _made(kind: Any, settings: Mapping[str, Any], table: str) -> Any:
