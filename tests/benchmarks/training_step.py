@@ -167,7 +167,8 @@ def main():
             medians = {arm: statistics.median(times) for arm, times in seconds.items()}
             print(
                 f"{name}: {len(seconds['plain'])} steps of {ROWS} rows each · "
-                f"plain TRL {medians['plain']:.3f} s · aligned {medians['aligned']:.3f} s · ratio {medians['aligned'] / medians['plain']:.3f}",
+                f"plain TRL {medians['plain']:.3f} s · aligned {medians['aligned']:.3f} s · "
+                f"ratio {medians['aligned'] / medians['plain']:.3f}",
                 flush=True,
             )
 
