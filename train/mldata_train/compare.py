@@ -11,13 +11,16 @@ Each run's scores are kept, so that a comparison that was stopped goes on where 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict
+from rich import box
+from rich.markup import escape
+from rich.table import Table
 
 from mldata.errors import InputError
 from mldata_train.evaluate import difference, evaluate
@@ -165,40 +168,64 @@ def _kept(path: Path, make: Callable[[], pl.DataFrame]) -> pl.DataFrame:
     return found
 
 
-def markdown(found: Comparison) -> str:
-    """The paper's table: an arm a row, and below it the first arm against the others."""
-    languages = found.base.languages
-    head = [
-        f"{found.method.upper()}, {found.tokens} tokens, {len(found.seeds)} seeds",
-        *(f"{one.language}{' (unseen)' if one.unseen else ''}" for one in languages),
-        "mean of others",
-        "gap",
-        *(["gap of unseen"] if found.base.unseen else []),
-        "consistency",
-    ]
-    rows = [_row("before", found.base), *(_row(arm, figures) for arm, figures in found.arms.items())]
+def _grids(found: Comparison) -> Iterator[list[list[str]]]:
+    """The paper's table, an arm a row and then the first arm against the others; and accuracy by language."""
+    columns: dict[str, Evaluation | Difference] = {"before": found.base, **found.arms}
     first = next(iter(found.arms))
-    rows += [_row(f"{first} − {arm}", figures) for arm, figures in found.against.items()]
-    lines = [head, [":--", *["--:"] * (len(head) - 1)], *rows]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
-
-
-def _row(name: str, figures: Evaluation | Difference) -> list[str]:
-    group = figures.seen or figures.others
-    gaps = [group.gap if group else None, *([figures.unseen.gap] if figures.unseen else [])]
-    return [
-        name,
-        *(_shown(one.accuracy) for one in figures.languages),
-        _shown(group.accuracy if group else None),
-        *map(_shown, gaps),
-        _shown(figures.consistency),
+    columns |= {f"{first} − {arm}": change for arm, change in found.against.items()}
+    anchor, unseen = found.base.anchor, found.base.unseen
+    head = [found.method.upper(), anchor, "others", "gap", *(["unseen", "gap of unseen"] if unseen else [])]
+    yield [[*head, "consistency"], *([name, *_summary(figures)] for name, figures in columns.items())]
+    yield [
+        ["accuracy", *columns],
+        *(
+            [
+                f"{one.language}{' (unseen)' if one.unseen else ''}",
+                *(_shown(figures.languages[row].accuracy) for figures in columns.values()),
+            ]
+            for row, one in enumerate(found.base.languages)
+        ),
     ]
+
+
+def _summary(figures: Evaluation | Difference) -> list[str]:
+    groups = [figures.seen or figures.others, *([figures.unseen] if figures.unseen else [])]
+    of_groups = [_shown(value) for group in groups if group for value in (group.accuracy, group.gap)]
+    return [_shown(figures.anchor_accuracy), *of_groups, _shown(figures.consistency)]
 
 
 def _shown(estimate: Estimate | None) -> str:
-    if estimate is None:
-        return "–"
-    return f"{estimate.value:.1f} [{estimate.low:.1f}, {estimate.high:.1f}]"
+    return f"{estimate.value:.1f} [{estimate.low:.1f}, {estimate.high:.1f}]" if estimate else "–"
+
+
+def caption(found: Comparison) -> str:
+    """What the tables are of."""
+    steps = ", ".join(f"{arm} {number}" for arm, number in found.steps.items())
+    return (
+        f"Per cent of right preferences, gaps in points below {found.base.anchor}; means over "
+        f"{len(found.seeds)} seeds of {found.tokens} tokens each (steps: {steps}); "
+        f"{found.base.concepts} held-out concepts, {found.base.rows} rows; in brackets 95 % intervals over concepts and seeds."
+    )
+
+
+def markdown(found: Comparison) -> str:
+    """Both tables as Markdown."""
+    tables = [
+        "".join(f"| {' | '.join(cells)} |\n" for cells in [head, [":--", *["--:"] * (len(head) - 1)], *rows])
+        for head, *rows in _grids(found)
+    ]
+    return "\n".join([*tables, caption(found) + "\n"])
+
+
+def tables(found: Comparison) -> Iterator[Table]:
+    """Both tables for the terminal, intervals below their figures."""
+    for head, *rows in _grids(found):
+        shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for number, name in enumerate(head):
+            shown.add_column(escape(name), justify="right" if number else "left")
+        for cells in rows:
+            shown.add_row(*(escape(cell.replace(" [", "\n[")) for cell in cells))
+        yield shown
 
 
 def plot(found: Comparison, path: Path) -> None:

@@ -256,16 +256,22 @@ def make_trainer(run: Run, opened: PreferenceSet, rows: Dataset) -> Any:
         options["cache"] = beside(opened.folder, opened.digest)
     if run.lora is not None:
         options["peft_config"] = _adapter(run.lora)
-    trainer = TRAINERS[run.method](
-        model=load_model(run.model, **(run.settings.get("model_init_kwargs") or {})),
-        args=args,
-        train_dataset=rows,
-        processing_class=tokenizer,
-        batching=batching,
-        consistency=run.consistency,
-        record=run.out / "batches",
-        **options,
-    )
+    if args.eval_strategy != "no":
+        options["eval_dataset"] = opened.rows("test", without=run.without)
+    model = load_model(run.model, **(run.settings.get("model_init_kwargs") or {}))
+    try:
+        trainer = TRAINERS[run.method](
+            model=model,
+            args=args,
+            train_dataset=rows,
+            processing_class=tokenizer,
+            batching=batching,
+            consistency=run.consistency,
+            record=run.out / "batches",
+            **options,
+        )
+    except (ValueError, TypeError, NotImplementedError, ImportError) as error:  # settings that don't agree
+        raise InputError(f"[training] {first_line(error)}") from error
     show_progress(trainer)
     if run.tokens is not None:
         trainer.args.max_steps = trainer.plan.steps_within(run.tokens)

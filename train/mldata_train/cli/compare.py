@@ -59,23 +59,22 @@ def compare(
     """
     quiet()
     from rich.console import Console
-    from rich.markdown import Markdown
 
     from mldata_train.batches import Batching
+    from mldata_train.compare import caption, markdown, plot, tables
     from mldata_train.compare import compare as run_arms
-    from mldata_train.compare import markdown, plot
     from mldata_train.figures import write_text
     from mldata_train.training import Run, read_settings
 
-    tables = read_settings(config, settings)
+    chosen = read_settings(config, settings)
     run = Run(
         method=method,
         data=data,
         model=model,
         out=out or Path("runs") / f"{Path(data).name}-compare-{method}",
         batching=Batching(group_size=group_size),
-        settings=tables["training"],
-        lora=tables["lora"] if lora or tables["lora"] else None,
+        settings=chosen["training"],
+        lora=chosen["lora"] if lora or chosen["lora"] else None,
         chat_template=chat_template,
         tokens=tokens,
     )
@@ -96,5 +95,8 @@ def compare(
     for name, content in (("comparison.json", found.model_dump_json(indent=2)), ("comparison.md", text)):
         write_text(run.out / name, content)
     plot(found, run.out / "comparison.svg")
-    Console().print(Markdown(text))
+    console = Console(highlight=False)
+    for table in tables(found):
+        console.print(table)
+    console.print(caption(found), soft_wrap=False)
     typer.echo("  ".join(str(run.out / f"comparison.{kind}") for kind in ("json", "md", "svg")))
