@@ -60,7 +60,7 @@ def main():
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--llmbar", type=Path, help="llmbar.jsonl: id, prompt, chosen, rejected")
     parser.add_argument("--words", type=int, default=80, help="of prompt and longer answer, at most")
-    parser.add_argument("--tokens", type=int, default=45_000, help="of each run")
+    parser.add_argument("--tokens", type=int, default=30_000, help="of each run")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--concepts", type=int, default=30, help="held-out concepts that are evaluated")
     args = parser.parse_args()

@@ -204,7 +204,8 @@ def caption(found: Comparison) -> str:
     return (
         f"Per cent of right preferences, gaps in points below {found.base.anchor}; means over "
         f"{len(found.seeds)} seeds of {found.tokens} tokens each (steps: {steps}); "
-        f"{found.base.concepts} held-out concepts, {found.base.rows} rows; in brackets 95 % intervals over concepts and seeds."
+        f"{found.base.concepts} held-out concepts, {found.base.rows} rows; in brackets 95 % intervals over "
+        "concepts and seeds."
     )
 
 
