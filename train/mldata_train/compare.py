@@ -38,7 +38,8 @@ ARMS: Mapping[str, Callable[[Run], Run]] = {
     "consistency": lambda run: replace(run, consistency=run.consistency or 1.0),
     "gap": lambda run: replace(run, by_gap=True),
 }
-"""What each arm changes. `gap` needs batches that not all of a concept's languages fit into."""
+"""What each arm changes. `gap` needs batches that not all of a concept's languages fit into. Besides these,
+"anchor=TAG" is an arm: aligned batches with another anchor."""
 
 
 class Comparison(BaseModel):
@@ -76,9 +77,7 @@ def compare(
     `unseen` languages are evaluated and not trained on; `concepts` limits how many held-out concepts are
     evaluated. Without `run.tokens` the budget is the aligned arm's epochs. InputError for unknown arms.
     """
-    for arm in arms:
-        if arm not in ARMS:
-            raise InputError(f"--arms {arm}: choose among {' '.join(ARMS)}")
+    changes = {arm: _arm(arm) for arm in arms}
     check_settings(run)
     opened = open_preferences(run.data)
     opened.check_languages(unseen)
@@ -97,7 +96,7 @@ def compare(
         for arm in arms:
             place = run.out / arm / f"seed-{seed}"
             one = replace(
-                ARMS[arm](shared), out=place, settings={**shared.settings, "seed": seed, "data_seed": seed}
+                changes[arm](shared), out=place, settings={**shared.settings, "seed": seed, "data_seed": seed}
             )
             facts = train(one)
             said(
@@ -139,6 +138,14 @@ def compare(
         },
         steps=steps,
     )
+
+
+def _arm(name: str) -> Callable[[Run], Run]:
+    if name.startswith("anchor="):
+        return lambda run: replace(run, anchor=name.removeprefix("anchor="))
+    if name not in ARMS:
+        raise InputError(f"--arms {name}: choose among {' '.join(ARMS)} and anchor=TAG")
+    return ARMS[name]
 
 
 def _budget(run: Run, opened: PreferenceSet) -> int:

@@ -18,8 +18,8 @@ def compare(
         typer.Option(
             "--arms",
             metavar="NAMES",
-            help="Of aligned, shuffled, monolingual, anchor-only, no-anchor, consistency, gap; the first is "
-            "set against the others.",
+            help="Of aligned, shuffled, monolingual, anchor-only, no-anchor, consistency, gap, anchor=TAG; "
+            "the first is set against the others.",
         ),
     ] = "aligned,shuffled,anchor-only",
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Runs of each arm.")] = 3,
