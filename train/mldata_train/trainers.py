@@ -8,6 +8,7 @@ in every batch, stops at a loss that isn't finite, and makes checkpoints appear 
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -34,7 +35,6 @@ from mldata_train.logprobs import Cache, KeepsLogProbabilities
 __all__ = ["BatchAlignedDPOTrainer", "BatchAlignedORPOTrainer", "DPOConfig", "ORPOConfig", "preference_kl"]
 
 LABELS = ("concept_id", "language")
-REFERENCE = ("ref_chosen_logps", "ref_rejected_logps")
 
 
 def preference_kl(
@@ -168,7 +168,6 @@ class _BatchAligned:
                 "accelerator_config: split_batches and dispatch_batches tear concepts apart; leave them off"
             )
         self.train_dataset = self.train_dataset.select_columns([*LABELS, *self._columns])
-        self.data_collator = _Labelled(self.data_collator)
         groups = index(self._index_parts(), anchor=self.batching.anchor, where="the training rows")
         trainable = self._trainable()
         self.untrainable = int((~trainable).sum())
@@ -210,7 +209,7 @@ class _BatchAligned:
         loader = DataLoader(
             self.train_dataset,
             batch_sampler=self.sampler,
-            collate_fn=self.data_collator,
+            collate_fn=_Labelled(self.data_collator),
             num_workers=self.args.dataloader_num_workers,
             pin_memory=self.args.dataloader_pin_memory,
             **loading,
@@ -247,7 +246,7 @@ class _BatchAligned:
     ) -> Any:
         """TRL's loss, and the consistency term if it is asked for."""
         inputs = dict(inputs)
-        concepts, languages = (inputs.pop(label) for label in LABELS)
+        concepts, languages = (inputs.pop(label, []) for label in LABELS)
         weight = inputs.pop("weight", 1.0)
         for name in ("tokens", "padding"):
             inputs.pop(name, None)
@@ -394,16 +393,10 @@ def _appear(making: Path, final: Path) -> None:
     making.rename(final)
 
 
-class BatchAlignedDPOTrainer(KeepsLogProbabilities, _BatchAligned, DPOTrainer):  # type: ignore[misc]
+class BatchAlignedDPOTrainer(_BatchAligned, KeepsLogProbabilities):
     """TRL's DPOTrainer on whole concepts; reference log-probabilities are computed once, kept in `cache`."""
 
-    _columns: tuple[str, ...] = (
-        "prompt_ids",
-        "chosen_ids",
-        "rejected_ids",
-        "ref_chosen_logps",
-        "ref_rejected_logps",
-    )
+    _columns = ("prompt_ids", "chosen_ids", "rejected_ids")
 
     def __init__(self, *, args: DPOConfig, cache: Cache | None = None, **options: Any) -> None:
         """As `_BatchAligned`; `args.precompute_ref_log_probs` is turned on, unless `sync_ref_model` is.
@@ -412,17 +405,30 @@ class BatchAlignedDPOTrainer(KeepsLogProbabilities, _BatchAligned, DPOTrainer): 
         """
         self.cache = cache
         args.precompute_ref_log_probs = not args.sync_ref_model
-        if args.sync_ref_model:
-            self._columns = tuple(name for name in self._columns if name not in REFERENCE)
-            if options.get("consistency"):
-                raise InputError(
-                    "the consistency term needs a fixed reference model: leave sync_ref_model off"
-                )
+        if args.sync_ref_model and options.get("consistency"):
+            raise InputError("the consistency term needs a fixed reference model: leave sync_ref_model off")
         if args.ld_alpha is not None and options.get("consistency"):
             raise InputError(
                 "the consistency term isn't defined for length-desensitised DPO: leave ld_alpha unset"
             )
         super().__init__(args=args, **options)
+
+    def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Any:
+        if name == "train":
+            return dataset  # in `train`, which knows which rows it will see
+        return super()._precompute_ref_logps(dataset, name, batch_size)
+
+    def train(self, *args: Any, **options: Any) -> Any:
+        """TRL's; before it, and before a checkpoint is loaded, the reference log-probabilities."""
+        if self.precompute_ref_logps:
+            steps = math.ceil(self.args.num_train_epochs * self.plan.steps)
+            self.train_dataset = self.with_reference(
+                self.train_dataset.select_columns([*LABELS, *self._columns]),
+                "train",
+                self.args.precompute_ref_batch_size or self.args.per_device_train_batch_size,
+                self.plan.rows_within(self.args.max_steps if self.args.max_steps > 0 else steps),
+            )
+        return super().train(*args, **options)
 
     def _sequence_lengths(self, table: pa.Table) -> tuple[Ints, Ints]:
         prompt, chosen, rejected = (

@@ -33,8 +33,12 @@ from peft import LoraConfig
 
 from mldata.errors import EngineError, InputError, MldataError, first_line
 from mldata_train.batches import Batching
+from mldata_train.evaluate import evaluate
+from mldata_train.figures import read_evaluation
 from mldata_train.logprobs import beside
 from mldata_train.models import load_model, load_tokenizer
+from mldata_train.progress import show_progress
+from mldata_train.scores import scores
 from mldata_train.sets import PreferenceSet, open_preferences
 from mldata_train.trainers import (
     BatchAlignedDPOTrainer,
@@ -65,6 +69,8 @@ LORA = {
     "target_modules": "all-linear",
     "task_type": "CAUSAL_LM",
 }
+GAP_CONCEPTS = 256
+"""Concepts that gaps are measured on: some 5 points to either side, enough to rank languages by."""
 PACKAGES = ("mldata", "torch", "transformers", "trl", "accelerate", "peft")
 HOW = (
     "output_dir",
@@ -130,6 +136,7 @@ def train(
 
     InputError for what can't be used, EngineError when training fails; the last good checkpoint is kept.
     """
+    check_settings(run)
     opened = open_preferences(run.data)
     opened.check_languages([*([run.anchor] if run.anchor else []), *run.without])
     decided = run.decided_by(opened.digest)
@@ -137,7 +144,14 @@ def train(
     if before.get("finished"):
         return before
     rows = opened.rows("train", without=run.without)
+    if run.by_gap:
+        run = replace(run, batching=replace(run.batching, weights=_weights(run, opened)))
     trainer = make_trainer(run, opened, rows)
+    if run.by_gap and not trainer.plan.chooses:
+        raise InputError(
+            "every concept fits whole into a batch, so --sample-by gap has nothing to choose: "
+            "set --group-size"
+        )
     checkpoint = last_checkpoint(run.out)
     plan = trainer.plan
     facts: dict[str, Any] = {
@@ -169,6 +183,7 @@ def train(
     history = [entry for entry in trainer.state.log_history if "loss" in entry]
     facts |= {
         "steps": trainer.state.global_step,
+        "tokens": plan.tokens_within(trainer.state.global_step),
         "epochs": trainer.state.epoch,
         "seconds": round(time.time() - started, 1),
         "loss": sum(entry["loss"] for entry in history) / max(1, len(history)),
@@ -202,6 +217,27 @@ def _run(trainer: Any, out: Path, checkpoint: Path | None) -> None:
         ) from error
 
 
+def _weights(run: Run, opened: PreferenceSet) -> dict[str, float]:
+    """How likely each language is drawn: by the gaps that an evaluation found, or that are measured now.
+
+    They are measured on `GAP_CONCEPTS` concepts of the train split, with the model as it is: those of the
+    test split would no longer be held out.
+    """
+    anchor = run.anchor or opened.anchor
+    if run.gaps is not None:
+        found = read_evaluation(run.gaps)
+        if found.anchor != anchor:
+            raise InputError(f"{run.gaps} has the gaps to {found.anchor}, and {anchor} is the anchor here")
+    else:
+        frame = scores(
+            opened, run.model, split="train", concepts=GAP_CONCEPTS, chat_template=run.chat_template
+        )
+        found = evaluate(frame, model=run.model, data=run.data, split="train", anchor=anchor, score="mean")
+    return language_weights(
+        {one.language: one.paired_gap.value / 100 for one in found.languages if one.paired_gap}
+    )
+
+
 def language_weights(gaps: Mapping[str, float]) -> dict[str, float]:
     """How likely each language is drawn, from its gap to the anchor as a share of 1: in proportion to it.
 
@@ -214,22 +250,29 @@ def make_trainer(run: Run, opened: PreferenceSet, rows: Dataset) -> Any:
     """A trainer for `run` on `rows`, ready to train."""
     tokenizer = load_tokenizer(run.model, chat_template=run.chat_template, chat=opened.conversational)
     batching = replace(run.batching, anchor=run.anchor or opened.anchor)
-    args = _config(run, largest=len(opened.languages) - len(run.without))
+    args = _config(run, largest=opened.largest("train", without=run.without))
     options: dict[str, Any] = {}
     if run.method == "dpo":
         options["cache"] = beside(opened.folder, opened.digest)
     if run.lora is not None:
-        options["peft_config"] = _made(LoraConfig, {**LORA, **run.lora}, "lora")
-    trainer = TRAINERS[run.method](
-        model=load_model(run.model, **(run.settings.get("model_init_kwargs") or {})),
-        args=args,
-        train_dataset=rows,
-        processing_class=tokenizer,
-        batching=batching,
-        consistency=run.consistency,
-        record=run.out / "batches",
-        **options,
-    )
+        options["peft_config"] = _adapter(run.lora)
+    if args.eval_strategy != "no":
+        options["eval_dataset"] = opened.rows("test", without=run.without)
+    model = load_model(run.model, **(run.settings.get("model_init_kwargs") or {}))
+    try:
+        trainer = TRAINERS[run.method](
+            model=model,
+            args=args,
+            train_dataset=rows,
+            processing_class=tokenizer,
+            batching=batching,
+            consistency=run.consistency,
+            record=run.out / "batches",
+            **options,
+        )
+    except (ValueError, TypeError, NotImplementedError, ImportError) as error:  # settings that don't agree
+        raise InputError(f"[training] {first_line(error)}") from error
+    show_progress(trainer)
     if run.tokens is not None:
         trainer.args.max_steps = trainer.plan.steps_within(run.tokens)
     elif trainer.args.max_steps <= 0:
@@ -254,6 +297,7 @@ def _config(run: Run, *, largest: int) -> Any:
         "save_steps": 500,
         "save_total_limit": 2,
         "report_to": "none",
+        "dataloader_pin_memory": on_gpu,
         "seed": 0,
     }
     # the model is loaded here: TRL would warn that it is given one, and ORPO refuse it
@@ -261,6 +305,17 @@ def _config(run: Run, *, largest: int) -> Any:
     if chosen.get("trust_remote_code"):
         raise InputError("trust_remote_code: code that comes with a model is never run here")
     return _made(CONFIGS[run.method], {**defaults, **chosen}, "training")
+
+
+def _adapter(settings: Mapping[str, Any]) -> LoraConfig:
+    return _made(LoraConfig, {**LORA, **settings}, "lora")
+
+
+def check_settings(run: Run) -> None:
+    """InputError for settings that TRL or peft would refuse, before anything is loaded."""
+    _config(run, largest=1)
+    if run.lora is not None:
+        _adapter(run.lora)
 
 
 def _made(kind: Any, settings: Mapping[str, Any], table: str) -> Any:

@@ -1,44 +1,19 @@
-"""The command line: `mldata-train COMMAND`, also `torchrun --nproc_per_node N -m mldata_train COMMAND`.
-
-Commands import torch and TRL when they run, so that `--help` answers at once.
-"""
+"""`mldata-train dpo` and `mldata-train orpo`."""
 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from mldata.errors import InputError, MldataError
+from mldata_train.batches import Align, Kind
+from mldata_train.cli.options import Config, Data, Model, Settings, Template, quiet, tags
 
 if TYPE_CHECKING:
     from mldata_train.training import Run
-
-app = typer.Typer(
-    name="mldata-train",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="Train on whole concepts of a set, and measure the gap between languages.",
-    epilog="Exit codes: 0 done, 1 a set is damaged, 2 input or use, 3 training failed, 130 interrupted.",
-)
-
-Data = Annotated[str, typer.Option("--data", metavar="SET", help="A set: path or fsspec URL.")]
-Model = Annotated[
-    str, typer.Option("--model", help="Directory, hub name, adapter, .gguf file, or a run of mldata-train.")
-]
-Template = Annotated[
-    Path | None,
-    typer.Option(
-        "--chat-template", metavar="FILE", help="Jinja chat template, for a tokenizer that has none."
-    ),
-]
 
 
 def _trains(method: Literal["dpo", "orpo"]) -> Callable[..., None]:
@@ -50,27 +25,19 @@ def _trains(method: Literal["dpo", "orpo"]) -> Callable[..., None]:
         out: Annotated[
             Path | None, typer.Option("--out", metavar="DIR", help="Default: runs/<set>-<method>.")
         ] = None,
-        config: Annotated[
-            Path | None,
-            typer.Option(
-                "--config", metavar="TOML", help="Tables [training] (TRL's fields) and [lora] (peft's)."
-            ),
-        ] = None,
-        settings: Annotated[
-            list[str],
-            typer.Option("--set", metavar="KEY=VALUE", help="A field of TRL's config; may be repeated."),
-        ] = [],  # noqa: B006
+        config: Config = None,
+        settings: Settings = [],  # noqa: B006
         lora: Annotated[
             bool, typer.Option("--lora", help="Train an adapter instead of all weights.")
         ] = False,
         batching: Annotated[
-            str,
+            Kind,
             typer.Option(
                 "--batching", help="aligned, or for comparison: shuffled, monolingual, anchor-only."
             ),
         ] = "aligned",
         align: Annotated[
-            str,
+            Align,
             typer.Option(
                 "--align",
                 help="Keep a concept on one device, or spread it over the step's devices: device, step.",
@@ -110,7 +77,7 @@ def _trains(method: Literal["dpo", "orpo"]) -> Callable[..., None]:
         chat_template: Template = None,
         overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another run in --out.")] = False,
     ) -> None:
-        _quiet()
+        quiet()
         from mldata_train.batches import Batching
         from mldata_train.training import Run, read_settings, train
 
@@ -124,7 +91,7 @@ def _trains(method: Literal["dpo", "orpo"]) -> Callable[..., None]:
             anchor=anchor,
             settings=tables["training"],
             consistency=consistency,
-            without=_tags(without),
+            without=tags(without),
             lora=tables["lora"] if lora or tables["lora"] else None,
             chat_template=chat_template,
             tokens=tokens,
@@ -140,6 +107,7 @@ def _trains(method: Literal["dpo", "orpo"]) -> Callable[..., None]:
             raise typer.Exit(130) from None
         _print_result(run.out, facts)
 
+    command.__name__ = method
     command.__doc__ = f"""Train a model with {method.upper()}, each concept's languages in one batch.
 
     The same command again goes on from the last checkpoint. All fields of TRL's {method.upper()}Config can be
@@ -157,13 +125,7 @@ def _trains(method: Literal["dpo", "orpo"]) -> Callable[..., None]:
     return command
 
 
-app.command("dpo")(_trains("dpo"))
-app.command("orpo")(_trains("orpo"))
-
-
-def _tags(text: str) -> tuple[str, ...]:
-    """Languages of a list such as "es,fr"."""
-    return tuple(tag.strip() for tag in text.split(",") if tag.strip())
+dpo, orpo = _trains("dpo"), _trains("orpo")
 
 
 def _print_plan(run: Run, facts: Mapping[str, Any]) -> None:
@@ -198,31 +160,3 @@ def _print_result(out: Path, facts: Mapping[str, Any]) -> None:
         f"mean loss {facts['loss']:.4f} · padding {facts['padding']:.1%}\n"
         f"next: mldata-train evaluate --data {facts['set']} --model {out}"
     )
-
-
-def _quiet() -> None:
-    """Leave progress bars to terminals, and tokenizers without their own threads."""
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    if not sys.stderr.isatty():
-        os.environ.setdefault("TQDM_DISABLE", "1")
-        os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
-
-
-def main() -> None:
-    """Run the command line."""
-    try:
-        app()
-    except MldataError as error:
-        _fail(str(error), error.exit_code)
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.startswith("mldata"):
-            raise
-        _fail(f"{error.name} isn't installed: pip install 'mldata[train]'", InputError.exit_code)
-    except OSError as error:
-        where = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
-        _fail(where, InputError.exit_code)
-
-
-def _fail(message: str, code: int) -> Any:
-    print(f"mldata-train: {message}", file=sys.stderr)
-    sys.exit(code)
