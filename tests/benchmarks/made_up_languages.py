@@ -369,8 +369,8 @@ ARMS = {
 }
 BASE = "base"
 """The model before preferences."""
-LEGEND = """Per cent on held-out concepts, mean over seeds ± half of the 95 % interval; others: the trained languages but the
-anchor. Bold: an interval that leaves out 0, as about one in twenty does where there is no difference.
+LEGEND = """Per cent on held-out concepts, mean over seeds ± half of the 95 % interval; others: the trained languages
+but the anchor. Bold: an interval that leaves out 0, as one in twenty does where there is no difference.
 Rows that share a step:"""
 
 
@@ -395,6 +395,8 @@ def train(
 
     `out` keeps the reference's log-probabilities, and which rows each batch had.
     """
+    from transformers import PrinterCallback
+
     from mldata_train.batches import Batching
     from mldata_train.logprobs import beside
     from mldata_train.trainers import (
@@ -403,7 +405,6 @@ def train(
         DPOConfig,
         ORPOConfig,
     )
-    from transformers import PrinterCallback
 
     sizes, rows = world.sizes, preferences(world, seed, "train")
     if loss == "dpo":
