@@ -369,8 +369,9 @@ ARMS = {
 }
 BASE = "base"
 """The model before preferences."""
-LEGEND = """Per cent on held-out concepts, mean over seeds ± half of the 95 % interval; others: the trained languages
-but the anchor. Bold: an interval that leaves out 0, as one in twenty does where there is no difference.
+LEGEND = """Per cent on held-out concepts, mean over seeds ± half of the 95 % interval; others: the trained
+languages but the anchor. Bold: an interval that leaves out 0, as one in twenty does where there is no
+difference.
 Rows that share a step:"""
 
 
