@@ -100,8 +100,8 @@ def index(
 ) -> Groups:
     """Index a dataset that is read in parts: (concept ids, languages, lengths, tokens) of some rows each.
 
-    The anchor's row is moved to the front of its concept. InputError where a concept's rows don't stand
-    together, or where a language comes twice in a concept.
+    The anchor's row is moved to the front of its concept. InputError where a row has no concept or language,
+    where a concept's rows don't stand together, or where a language comes twice in a concept.
     """
     names: dict[str, int] = {}
     ids: list[pl.Series] = []
@@ -109,6 +109,10 @@ def index(
     columns: list[tuple[Ints, Ints, Ints]] = []
     seen, last = 0, None
     for concepts, languages, lengths, tokens in parts:
+        if not len(concepts):
+            continue
+        if len(missing := (concepts.is_null() | languages.is_null()).arg_true()):
+            raise InputError(f"{where}: row {seen + missing[0]} has no concept_id or no language")
         new = (concepts != concepts.shift(1)).fill_null(concepts[0] != last).to_numpy()
         for name in languages.unique(maintain_order=True):
             names.setdefault(name, len(names))
@@ -120,10 +124,10 @@ def index(
     if not seen:
         raise InputError(f"{where} has no rows: there is nothing to train on")
     starts = np.concatenate([*begins, [seen]]).astype(np.int64)
-    if pl.concat(ids).n_unique() < len(starts) - 1:
+    if len(again := (~pl.concat(ids).is_first_distinct()).arg_true()):
         raise InputError(
-            f"{where}: the rows of a concept don't stand together; sort it by concept_id "
-            "(`dataset.sort('concept_id')`)"
+            f"{where}: the rows of a concept don't stand together: that of row {starts[again[0]]} has others "
+            "further up; sort it by concept_id (`dataset.sort('concept_id')`)"
         )
     codes, longest, spent = (np.concatenate(column) for column in zip(*columns, strict=True))
     order = _anchors_first(starts, codes, names.get(anchor, -1))
@@ -143,11 +147,11 @@ def _anchors_first(starts: Ints, languages: Ints, anchor: int) -> Ints:
 def _check_languages(starts: Ints, languages: Ints, names: Sequence[str], where: str) -> None:
     owner = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
     keys = owner * len(names) + languages
-    if len(np.unique(keys)) < len(keys):
-        key = int(np.sort(keys)[np.flatnonzero(np.diff(np.sort(keys)) == 0)[0]])
-        row = int(starts[key // len(names)])
+    keys.sort()
+    if len(twice := keys[1:][keys[1:] == keys[:-1]]):
+        concept, code = divmod(int(twice[0]), len(names))
         raise InputError(
-            f"{where}: the concept at row {row} has two rows in {names[key % len(names)]}; "
+            f"{where}: the concept at row {starts[concept]} has two rows in {names[code]}; "
             "a concept has one row a language"
         )
 
@@ -156,6 +160,9 @@ Slot = tuple[int, int]
 """A place in a batch: for a concept that would bring so many rows, so many of them."""
 
 Bin = list[Slot]
+
+RETRIES = 4
+"""How often something else is tried for the sake of groups that would be left out."""
 
 
 @dataclass(frozen=True)
@@ -178,87 +185,135 @@ class Room:
         goal = min(total, self.capacity) // self.multiple * self.multiple
         return goal if goal >= self.least else 0
 
+    def waste(self, total: int) -> float:
+        """The rows that a bin of `total` rows gives up, and a twentieth of its empty places, for each row."""
+        goal = self.goal(total)
+        return (total - goal + 0.05 * (self.capacity - goal)) / total if goal else math.inf
+
 
 def unit_shapes(counts: Mapping[int, int], room: Room) -> list[tuple[list[Bin], int]]:
     """Shapes of the units that hold `counts[size]` groups of each size, and how many there are of each shape.
 
     Groups aren't cut. Where they can't be dealt evenly, some give up rows, and only if that won't do is one
-    left out: at most as many as there are bins in a unit, and their rows' number is not in the shapes.
+    left out: its places are in no shape.
     """
     units: list[tuple[list[Bin], int]] = []
     left: list[int] = []
-    for shape, repeats in _pack(Counter(counts), room.capacity):
-        goal = room.goal(sum(shape))
-        fitted = _shrunk([(size, size) for size in shape], goal, room.keep) if goal else []
-        whole = repeats // room.together if fitted and _total(fitted) == goal else 0
+    for shape, fitted, repeats in _pack(Counter(counts), room):
+        whole = repeats // room.together if fitted else 0
         if whole:
             units.append(([fitted] * room.together, whole))
-        left.extend(shape * (repeats - whole * room.together))
-    while left and units and (len(left) < room.together or sum(left) < room.together * room.least):
-        bins, repeats = units.pop()  # too few for a unit of their own: they share one that was full
-        left.extend(size for fitted in bins for size, _ in fitted)
-        if repeats > 1:
-            units.append((bins, repeats - 1))
-    return [*units, *((bins, 1) for bins in _tail(left, room))]
+        # of a bin that can't be filled, which only a step's can be, one is enough to try with what is left
+        left.extend(shape * (repeats - whole * room.together if fitted else 1))
+    fewest, found = math.inf, units
+    for _ in range(RETRIES):
+        tail = _tail(left, room)
+        out = len(left) - _places(tail)
+        if out < fewest:
+            fewest, found = out, [*units, *((bins, 1) for bins in tail)]
+        if not out or not units:
+            break
+        (bins, repeats), *units = units
+        left += [size for slots in bins for size, _ in slots]
+        units = [(bins, repeats - 1)] * (repeats > 1) + units
+    return found
 
 
-def _pack(counts: Counter[int], capacity: int) -> Iterator[tuple[list[int], int]]:
-    """Bins of group sizes that are as full as can be, largest group first, each with its repeats."""
+def _pack(counts: Counter[int], room: Room) -> Iterator[tuple[list[int], Bin, int]]:
+    """Bins that waste least, largest group first: group sizes, their places if they fit, and repeats."""
     while counts := +counts:
-        largest = max(counts)
-        rest = counts - Counter([largest])
-        shape = [largest, *_fullest(rest, capacity - largest)]
+        shape, fitted = _least_waste(counts, room)
         used = Counter(shape)
         repeats = min(counts[size] // number for size, number in used.items())
-        yield shape, repeats
+        yield shape, fitted, repeats
         counts = counts - Counter({size: number * repeats for size, number in used.items()})
 
 
-def _fullest(counts: Mapping[int, int], space: int) -> list[int]:
-    """Sizes, each at most as often as it is there, whose sum comes closest to `space` from below."""
-    reached: dict[int, list[int]] = {0: []}
-    for size in sorted((size for size in counts if size <= space), reverse=True):
-        for total, sizes in list(reached.items()):
-            for number in range(1, min(counts[size], (space - total) // size) + 1):
-                reached.setdefault(total + number * size, sizes + [size] * number)
-        if space in reached:
+def _least_waste(counts: Counter[int], room: Room) -> tuple[list[int], Bin]:
+    """The largest group and those, each at most as often as it is there, that best fill a bin with it."""
+    largest = max(counts)
+    counts = counts - Counter([largest])
+    # where rows may have to be given up anyway, one group too many can be the lesser loss
+    most = room.capacity + (largest - 1 if room.least > 1 else 0)
+    reached = {largest: largest}  # the size that was added last, for each total
+    for size in sorted(counts, reverse=True):
+        used: Counter[int] = Counter()
+        for total in range(largest + size, most + 1):
+            if total not in reached and total - size in reached and used[total - size] < counts[size]:
+                reached[total], used[total] = size, used[total - size] + 1
+        if room.capacity in reached:
             break
-    return reached[max(reached)]
+    for total in sorted(reached, key=room.waste):
+        shape = list(_added(reached, total))
+        fitted = _shrunk([(size, size) for size in shape], room.goal(total), room.keep)
+        if len(fitted) == len(shape):
+            return shape, fitted
+    return shape, []
+
+
+def _added(reached: Mapping[int, int], total: int) -> Iterator[int]:
+    while total:
+        yield reached[total]
+        total -= reached[total]
 
 
 def _shrunk(slots: Bin, goal: int, keep: int) -> Bin:
-    """The places after giving up rows, from the largest group on, until `goal` are left (or fewer)."""
-    slots = sorted(slots, key=lambda slot: slot[1])
+    """The places after giving up rows, from the largest group on, until `goal` are left; none if they can't.
+
+    Groups are left out, the smallest that will do, where there are too many of them for `goal` rows.
+    """
+    slots = sorted(slots)
+    while (over := sum(min(size, keep) for size, _ in slots) - goal) > 0:
+        enough = (at for at, (size, _) in enumerate(slots) if min(size, keep) >= min(over, keep))
+        slots.pop(next(enough, 0))
     while _total(slots) > goal:
         size, taken = slots.pop()
-        if taken > min(size, keep):
-            slots.append((size, taken - 1))
-            slots.sort(key=lambda slot: slot[1])
-        # else none has a row to give up, and this one is left out
-    return slots
+        slots.append((size, taken - 1))
+        slots.sort(key=lambda slot: slot[1])
+    return slots if _total(slots) == goal else []
 
 
 def _total(slots: Bin) -> int:
     return sum(taken for _, taken in slots)
 
 
-def _tail(left: list[int], room: Room) -> Iterator[list[Bin]]:
-    """Units of the groups that no full unit took: spread evenly, largest first, then cut to one size."""
+def _places(units: Iterable[list[Bin]]) -> int:
+    return sum(len(slots) for bins in units for slots in bins)
+
+
+def _tail(left: list[int], room: Room) -> list[list[Bin]]:
+    """Units of the groups that no full unit took, in as many units as leave out fewest groups."""
     wanted = math.ceil(sum(left) / room.capacity / room.together)
-    units = min(wanted, len(left) // room.together, sum(left) // room.least // room.together)
+    best: list[list[Bin]] = []
+    most = min(wanted, len(left) // room.together)
+    for units in range(most, max(most - RETRIES, 0), -1):
+        spread = [unit for unit in _spread(left, units, room) if unit]
+        if _places(spread) > _places(best):
+            best = spread
+        if _places(best) == len(left):
+            break
+    return best
+
+
+def _spread(left: list[int], units: int, room: Room) -> Iterator[list[Bin]]:
+    """So many units: groups spread evenly, largest first, then cut to one size."""
     heap: list[tuple[int, int, Bin]] = [(0, number, []) for number in range(units * room.together)]
-    for size in sorted(left, reverse=True) if heap else ():
+    for size in sorted(left, reverse=True):
         total, number, slots = heapq.heappop(heap)
-        heapq.heappush(heap, (total + size, number, [*slots, (size, size)]))
+        slots.append((size, size))
+        heapq.heappush(heap, (total + size, number, slots))
     bins = [slots for _, _, slots in sorted(heap, reverse=True)]
     for first in range(0, len(bins), room.together):
-        unit = bins[first : first + room.together]
-        goal = room.goal(min(map(_total, unit)))
-        while goal and any(_total(slots) != goal for slots in unit):
-            unit = [_shrunk(slots, goal, room.keep) for slots in unit]
-            goal = room.goal(min(map(_total, unit)))
-        if goal:
-            yield unit
+        yield _evened(bins[first : first + room.together], room)
+
+
+def _evened(bins: list[Bin], room: Room) -> list[Bin]:
+    """The bins, all of the most rows that they can all have; none if there is no such number."""
+    for goal in range(room.goal(min(map(_total, bins))), room.least - 1, -room.multiple):
+        fitted = [_shrunk(slots, goal, room.keep) for slots in bins]
+        if all(fitted):
+            return fitted
+    return []
 
 
 class BatchPlan:
@@ -281,6 +336,11 @@ class BatchPlan:
         """Plan batches of at most `rows` rows a device. InputError where they can't be made."""
         self.processes, self.accumulation, self.seed = processes, accumulation, seed
         self.batching = batching
+        if min(rows, processes, accumulation) < 1:
+            raise InputError(
+                f"{rows} rows in {accumulation} steps on {processes} processes make no batch: "
+                "per_device_train_batch_size and gradient_accumulation_steps are at least 1"
+            )
         self.groups, self.without_anchor = _chosen(groups, batching)
         aligned = batching.kind == "aligned"
         self.by_step = aligned and batching.align == "step"
@@ -290,15 +350,22 @@ class BatchPlan:
         else:
             room = Room(rows, together=processes, keep=keep)
         if room.capacity < keep and self.groups.sizes.max(initial=0) > 1:
+            spread = "" if self.by_step else ", or spread a concept over the step with --align step"
             raise InputError(
-                "a batch of 1 row can't hold the anchor and another language: raise "
-                "per_device_train_batch_size, or spread a concept over the step with --align step"
+                "a batch of 1 row can't hold the anchor and another language: "
+                f"raise per_device_train_batch_size{spread}"
+            )
+        if batching.group_size is not None and batching.group_size < keep:
+            raise InputError(
+                f"a group of {batching.group_size} is too small: --group-size is at least {keep}"
+                + (", the anchor and another language" if keep > 1 else "")
             )
         self._parts = [_Part(part, batching, room, seed) for part in _parts(self.groups, batching)]
         if not any(part.units for part in self._parts):
             raise InputError(
-                f"{self.concepts} concepts ({len(self.groups.rows)} rows) are too few for "
-                f"{processes} processes and {accumulation} accumulation steps: use fewer of them"
+                f"{self.concepts} concepts ({len(self.groups.rows)} rows) can't be dealt evenly to "
+                f"{processes} processes in {accumulation} accumulation steps of at most {rows} rows: "
+                "use fewer processes or steps, or raise per_device_train_batch_size"
             )
 
     def __len__(self) -> int:
@@ -487,14 +554,13 @@ class _Part:
         return np.concatenate([np.zeros((len(group), fixed), np.int64), np.sort(drawn, 1) + fixed], 1)
 
     def _drawn(self, group: Ints, others: int, number: int, fixed: int, random: np.random.Generator) -> Ints:
-        """A weighted draw without replacement (Efraimidis and Spirakis 2006, algorithm A)."""
+        """A weighted draw without replacement (Efraimidis and Spirakis 2006, algorithm A, as a race)."""
         assert self.batching.weights is not None
         weight = np.array([self.batching.weights.get(name, 0.0) for name in self.groups.names])
         at = self.groups.starts[group, None] + fixed + np.arange(others)
-        keys = np.log(random.random((len(group), others))) / np.maximum(
-            weight[self.groups.languages[at]], np.finfo(float).tiny
-        )
-        return np.argsort(-keys, 1)[:, :number]
+        # a language of weight 0 finishes after all others, and in random order
+        finish = random.standard_exponential(at.shape) / np.maximum(weight[self.groups.languages[at]], 1e-200)
+        return np.argsort(finish, 1)[:, :number]
 
 
 def _evenly(repeats: Sequence[int]) -> Ints:
