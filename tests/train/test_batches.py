@@ -14,8 +14,8 @@ from mldata.errors import InputError
 from mldata_train.batches import Batching, BatchPlan, BatchSampler, Room, index, unit_shapes
 
 NAMES = (
-    "en es fr pt it ca gl oc eo hr sl an ro de nl sv da nb pl cs sk uk bg mk sr el tr fi et hu lv lt eu cy ga "
-    "is mt sq af sw"
+    "en es fr pt it ca gl oc eo hr sl an ro de nl sv da nb pl cs sk uk bg mk sr el tr fi et hu lv lt eu cy "
+    "ga is mt sq af sw"
 )
 TAGS = NAMES.split()
 
@@ -448,7 +448,7 @@ def test_concepts_of_like_length_share_a_batch_which_saves_most_of_the_padding(p
         held.plan(Batching(by_length=by_length), rows=20, processes=processes) for by_length in (True, False)
     )
     assert padding(held, lengths, batches(unsorted)) > 0.4
-    assert padding(held, lengths, batches(sorted_)) < 0.3
+    assert padding(held, lengths, batches(sorted_)) < 0.8 * padding(held, lengths, batches(unsorted))
     companies = [
         {pair for b in batches(sorted_, e) for pair in itertools.combinations(sorted(held.concepts_in(b)), 2)}
         for e in (0, 1)

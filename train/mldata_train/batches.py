@@ -27,9 +27,11 @@ Kind = Literal["aligned", "shuffled", "monolingual", "anchor-only"]
 Align = Literal["device", "step"]
 Ints = np.ndarray[Any, np.dtype[np.integer[Any]]]
 
-LENGTH_NOISE = 0.1
+LENGTH_NOISE = 0.2
 """Standard deviation of the log of the factor that blurs lengths before concepts are sorted by them, so that
-neighbours in length, and with them the company that a concept keeps, change from epoch to epoch."""
+neighbours in length, and with them the company that a concept keeps, change from epoch to epoch: tasks that
+differ in length would otherwise never meet in a batch. Of batches of 10 rows 22 % is padding then, 18 % with
+no noise, and 30 % unsorted (concepts of 2 to 10 rows, lengths lognormal with sigma 0.6)."""
 
 
 @dataclass(frozen=True)

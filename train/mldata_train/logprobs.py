@@ -8,11 +8,12 @@ and its chat template, where texts are cut, and the digest of the set; rows that
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -132,14 +133,27 @@ def log_probabilities(
             disable_tqdm=True,
             report_to="none",
         )
-        scored = _Scorer(cache, model=model, args=args, train_dataset=rows, processing_class=tokenizer)
-        dataset = scored.train_dataset
+        with _unpatched(model):
+            scorer = _Scorer(cache, model=model, args=args, train_dataset=rows, processing_class=tokenizer)
+        dataset = scorer.train_dataset
         prompts = [len(ids) for ids in dataset["prompt_ids"]]
         room = [(max_length or 1 << 31) - length for length in prompts]
         return _frame(dataset).with_columns(
             pl.Series(f"{answer}_tokens", _lengths(dataset[f"{answer}_ids"], room), pl.Int32)
             for answer in ("chosen", "rejected")
         )
+
+
+@contextlib.contextmanager
+def _unpatched(model: PreTrainedModel) -> Iterator[None]:
+    """Take back the `forward` that TRL puts on a model, by which a copy would compute with its weights."""
+    before = model.__dict__.get("forward")
+    try:
+        yield
+    finally:
+        model.__dict__.pop("forward", None)
+        if before is not None:
+            model.__dict__["forward"] = before
 
 
 def _lengths(ids: Sequence[Sequence[int]], room: Sequence[int]) -> list[int]:
