@@ -109,11 +109,6 @@ class _Follows(TrainerCallback):
     ) -> None:
         self.trainer.sampler.set_epoch(int((state.epoch or 0) + 1e-6))
 
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **more: Any
-    ) -> None:
-        self.trainer.close_record()
-
 
 class _BatchAligned:
     """What DPO and ORPO in aligned batches share; stands before a trainer of TRL's."""
@@ -161,6 +156,7 @@ class _BatchAligned:
         if consistency and not self.batching.with_anchor:
             raise InputError("the consistency term learns from the anchor, and --no-anchor leaves it out")
         args.remove_unused_columns = False  # TRL's collators would lose concept and language
+        args.dataloader_pin_memory &= torch.accelerator.is_available()  # else torch warns with each loader
         super().__init__(args=args, train_dataset=train_dataset, **options)  # type: ignore[call-arg]
         sharing = self.args.accelerator_config
         if sharing.split_batches or sharing.dispatch_batches:
@@ -199,6 +195,13 @@ class _BatchAligned:
 
     def _log_metric(self, name: str, value: float) -> None:
         raise NotImplementedError
+
+    def train(self, *args: Any, **options: Any) -> Any:
+        """TRL's training; the record is closed however it ends."""
+        try:
+            return super().train(*args, **options)  # type: ignore[misc]
+        finally:
+            self.close_record()
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Batches of the plan; accelerate deals them to the processes one by one."""
