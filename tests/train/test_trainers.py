@@ -235,12 +235,12 @@ def test_the_consistency_term_is_finite_and_never_negative(pairs):
 @pytest.mark.parametrize("method", ["dpo", "orpo"])
 def test_training_with_the_consistency_term_lowers_it(make, method):
     last = []
-    for weight in (1e-9, 60.0):
+    for weight in (1e-9, 20.0):
         trainer = make(method, sums(8), consistency=weight, num_train_epochs=4)
         trainer.train()
         terms = [entry["preference_kl"] for entry in trainer.state.log_history if "preference_kl" in entry]
         last.append(sum(terms[-8:]) / 8)
-    assert last[1] < 0.5 * last[0]
+    assert last[1] < 0.7 * last[0]
 
 
 @pytest.mark.parametrize("method", ["dpo", "orpo"])
