@@ -17,6 +17,8 @@ from pathlib import Path
 from tests.conftest import Finished
 
 PRELOADED = ("mldata_train.cli", "mldata_train.compare", "mldata_train.report", "mldata_train.scores")
+os.environ.setdefault("TQDM_DISABLE", "1")  # read when tqdm is imported: quiet() comes too late after a fork
+os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload([*PRELOADED, "tests.train.commands"])
 SECONDS = 120
