@@ -90,7 +90,7 @@ class _Labelled:
 
 
 class _Follows(TrainerCallback):
-    """Tells the sampler which epoch begins, and the record which step a run goes on from.
+    """Tells the sampler which epoch begins, the record which step a run goes on from, the log to be whole.
 
     accelerate's shard of a batch sampler hides `set_epoch`, and a resume on several processes would silently
     repeat epoch 0: transformers' `Trainer._run_epoch` reaches through one wrapper only.
@@ -108,6 +108,12 @@ class _Follows(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **more: Any
     ) -> None:
         self.trainer.sampler.set_epoch(int((state.epoch or 0) + 1e-6))
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **more: Any
+    ) -> None:
+        # the last steps too, so that the log is about all of them
+        control.should_log |= state.global_step >= state.max_steps
 
 
 class _BatchAligned:
@@ -164,8 +170,10 @@ class _BatchAligned:
                 "accelerator_config: split_batches and dispatch_batches tear concepts apart; leave them off"
             )
         self.train_dataset = self.train_dataset.select_columns([*LABELS, *self._columns])
-        groups = index(self._index_parts(), anchor=self.batching.anchor, where="the training rows")
         trainable = self._trainable()
+        if not trainable.any():
+            raise InputError(f"no prompt is shorter than max_length = {self.args.max_length} tokens: raise it")
+        groups = index(self._index_parts(), anchor=self.batching.anchor, where="the training data")
         self.untrainable = int((~trainable).sum())
         """Rows that have no answer's token left after cutting."""
         self.plan = BatchPlan(
@@ -489,7 +497,7 @@ class BatchAlignedORPOTrainer(_BatchAligned, ORPOTrainer):  # type: ignore[misc]
         labels = self.train_dataset.select_columns(["chosen_labels", "rejected_labels"])
         for table in labels.with_format("arrow").iter(batch_size=10_000):
             found.append(np.logical_and(*(_has_labels(column.combine_chunks()) for column in table.columns)))
-        return np.concatenate(found)
+        return np.concatenate([np.empty(0, np.bool_), *found])
 
     def _log_metric(self, name: str, value: float) -> None:
         self.store_metrics({name: value}, train_eval="train")
