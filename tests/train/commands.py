@@ -60,7 +60,12 @@ class Running:
             streams = [self.folder / f".{mark}-{rank}.{name}" for name in ("out", "err")]
             made = FORKS.Process(
                 target=_run,
-                args=([str(part) for part in arguments], str(cwd), base | (several if processes > 1 else {}), streams),
+                args=(
+                    [str(part) for part in arguments],
+                    str(cwd),
+                    base | (several if processes > 1 else {}),
+                    streams,
+                ),
             )
             made.start()
             self.forks.append(made)

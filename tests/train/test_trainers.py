@@ -95,14 +95,19 @@ def test_a_step_is_one_down_the_mean_over_the_rows_that_are_written_down(
     make, tiny_model, tmp_path, method, rows, accumulation
 ):
     trainer = make(
-        method, sums(10, kept=lacks_some), per_device_train_batch_size=rows, gradient_accumulation_steps=accumulation
+        method,
+        sums(10, kept=lacks_some),
+        per_device_train_batch_size=rows,
+        gradient_accumulation_steps=accumulation,
     )
     trainer.train()
     (lines,) = by_hand.read_record(tmp_path / "batches")
     if accumulation > 1:
         assert len({len(by_hand.rows_of(line)) for line in lines}) > 1  # micro-batches of unequal rows
         assert len(lines) % accumulation  # and a last step with fewer of them
-    again = by_hand.descend(loaded(tiny_model), trainer.train_dataset, [lines], getattr(by_hand, method), RATE)
+    again = by_hand.descend(
+        loaded(tiny_model), trainer.train_dataset, [lines], getattr(by_hand, method), RATE
+    )
     same_weights(trainer.model, again, loaded(tiny_model))
 
 
@@ -145,7 +150,9 @@ def test_every_concept_comes_whole_and_once_an_epoch_as_planned(make, tmp_path, 
     assert [line["step"] for line in lines] == list(range(1, len(lines) + 1))
     lengths = {
         (row["concept_id"], row["language"]): sum(
-            len(row[f"{answer}_input_ids"]) if method == "orpo" else len(row["prompt_ids"] + row[f"{answer}_ids"])
+            len(row[f"{answer}_input_ids"])
+            if method == "orpo"
+            else len(row["prompt_ids"] + row[f"{answer}_ids"])
             for answer in ("chosen", "rejected")
         )
         for row in trainer.train_dataset
@@ -263,7 +270,9 @@ def test_the_consistency_term_adds_its_weighted_slope_and_nothing_else(make, tin
 
     def loss(model, batch):
         labels = ([row[label] for row in batch] for label in ("concept_id", "language"))
-        return getattr(by_hand, method)(model, batch) + 2 * preference_kl(margins(model, batch), *labels, "en")
+        return getattr(by_hand, method)(model, batch) + 2 * preference_kl(
+            margins(model, batch), *labels, "en"
+        )
 
     again = by_hand.descend(loaded(tiny_model), trainer.train_dataset, [lines], loss, RATE)
     same_weights(trainer.model, again, loaded(tiny_model))

@@ -73,8 +73,9 @@ def load_tokenizer(
 
 def _check_there(name: str) -> None:
     """InputError for what is a path, and no name of a hub, and leads nowhere."""
-    is_path = name.endswith(".gguf") or Path(name).is_absolute() or name.startswith(".") or name.count("/") > 1
-    if is_path and not Path(name).exists():
+    path = Path(name)
+    is_path = path.is_absolute() or path.suffix == ".gguf" or name.startswith(".") or len(path.parts) > 2
+    if is_path and not path.exists():
         raise InputError(f"the model {name} can't be loaded: no file or directory is there")
 
 

@@ -172,7 +172,9 @@ class _BatchAligned:
         self.train_dataset = self.train_dataset.select_columns([*LABELS, *self._columns])
         trainable = self._trainable()
         if not trainable.any():
-            raise InputError(f"no prompt is shorter than max_length = {self.args.max_length} tokens: raise it")
+            raise InputError(
+                f"no prompt is shorter than max_length ({self.args.max_length} tokens): raise it"
+            )
         groups = index(self._index_parts(), anchor=self.batching.anchor, where="the training data")
         self.untrainable = int((~trainable).sum())
         """Rows that have no answer's token left after cutting."""
