@@ -1,4 +1,4 @@
-"""Training written out: the losses row by row, without padding, and plain gradient descent over recorded steps.
+"""Training written out: losses row by row, without padding, and plain gradient descent over recorded steps.
 
 An independent account of what a run must have done: it shares the tokens with TRL, and nothing else.
 """

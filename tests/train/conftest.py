@@ -141,7 +141,7 @@ def build_set(folder, rows):
 
 @pytest.fixture(scope="session")
 def sums_set(tmp_path_factory):
-    """A set of strings: 43 concepts (32 to train on), each in English, Spanish and some of the other languages."""
+    """A set of strings: 43 concepts, 32 of them to train on, each in English, Spanish and some others."""
     return build_set(tmp_path_factory.mktemp("strings"), sums(43, kept=lacks_some))
 
 

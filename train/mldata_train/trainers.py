@@ -112,8 +112,8 @@ class _Follows(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **more: Any
     ) -> None:
-        # the last steps too, so that the log is about all of them
-        control.should_log |= state.global_step >= state.max_steps
+        # a mean over steps before a checkpoint would be lost with a resume, one over the last steps always
+        control.should_log |= control.should_save or state.global_step >= state.max_steps
 
 
 class _BatchAligned:

@@ -308,6 +308,7 @@ def _config(run: Run, *, largest: int) -> Any:
         "save_steps": 500,
         "save_total_limit": 2,
         "report_to": "none",
+        "use_cpu": not torch.accelerator.is_available(),  # else several processes would each train alone
         "dataloader_pin_memory": on_gpu,
         "seed": 0,
     }
