@@ -13,6 +13,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from transformers.trainer_utils import rotate_checkpoints
 from trl import DPOConfig, DPOTrainer
 from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 from trl.experimental.orpo.orpo_trainer import log1mexp
+from trl.trainer.utils import hash_module
 
 from mldata.errors import EngineError, InputError
 from mldata_train.batches import Batching, BatchPlan, BatchSampler, Ints, index
@@ -425,6 +427,8 @@ class BatchAlignedDPOTrainer(_BatchAligned, KeepsLogProbabilities):
                 "the consistency term isn't defined for length-desensitised DPO: leave ld_alpha unset"
             )
         super().__init__(args=args, **options)
+        if options.get("peft_config") is not None and args.precompute_ref_log_probs:
+            self._precompute_model_hash = _hash_below_adapter(self.model)
 
     def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Any:
         if name == "train":
@@ -470,6 +474,16 @@ class BatchAlignedDPOTrainer(_BatchAligned, KeepsLogProbabilities):
         chosen, rejected = seen[0][:, -width:].sum(1).chunk(2)
         ratios = (chosen - inputs["ref_chosen_logps"]) - (rejected - inputs["ref_rejected_logps"])
         return loss, self.beta * ratios
+
+
+def _hash_below_adapter(model: Any) -> str:
+    """TRL's hash of the model that a new adapter was put on: that is the reference, and no seed changes it."""
+    below = {
+        name.removeprefix("base_model.model.").replace(".base_layer.", "."): tensor
+        for name, tensor in model.state_dict().items()
+        if model.base_model.prefix not in name
+    }
+    return str(hash_module(SimpleNamespace(state_dict=lambda: below)))
 
 
 class BatchAlignedORPOTrainer(_BatchAligned, ORPOTrainer):  # type: ignore[misc]
