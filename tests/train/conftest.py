@@ -1,11 +1,14 @@
-"""A tiny Llama and sentences in five languages: real trainers in seconds."""
+"""A tiny Llama, sentences in five languages and sets of them: real trainers in seconds."""
 
+import json
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import pytest
+
+import mldata
 
 LANGUAGES = ("en", "es", "fr", "pt", "it")
 CHAT = (
@@ -91,3 +94,58 @@ def make_tiny_model(folder, chat=True, seed=0):
     LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+RECIPE = """
+name = "sums"
+targets = ["es", "fr", "pt", "it"]
+translators = ["bergamot"]
+identifiers = ["fasttext"]
+encoder = "e5-small"
+rules = []
+[select]
+test_share = 0.25
+near_duplicates = "off"
+"""
+
+
+def lacks_some(concept, tag):
+    """Whether a concept is there in a language: in Spanish always, in each of the others half of them are."""
+    return tag == "es" or bool(concept >> LANGUAGES.index(tag) & 1)
+
+
+def talks(rows):
+    """The same pairs as conversations."""
+    roles = {"prompt": "user", "chosen": "assistant", "rejected": "assistant"}
+    return [
+        row | {field: [{"role": role, "content": row[field].strip()}] for field, role in roles.items()}
+        for row in rows
+    ]
+
+
+def build_set(folder, rows):
+    """A set as `mldata build --aligned` makes it, without back-translation and rules."""
+    source, recipe = folder / "rows.jsonl", folder / "recipe.toml"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    recipe.write_text(RECIPE, "utf-8")
+    mldata.build(
+        aligned=[str(source)],
+        out=folder / "sums",
+        recipe=str(recipe),
+        workers=1,
+        back_translation=False,
+        calibration=False,
+    )
+    return folder / "sums"
+
+
+@pytest.fixture(scope="session")
+def sums_set(tmp_path_factory):
+    """A set of strings: 43 concepts, 32 of them to train on, each in English, Spanish and some others."""
+    return build_set(tmp_path_factory.mktemp("strings"), sums(43, kept=lacks_some))
+
+
+@pytest.fixture(scope="session")
+def talks_set(tmp_path_factory):
+    """The same as conversations, and fewer of them."""
+    return build_set(tmp_path_factory.mktemp("talks"), talks(sums(16, kept=lacks_some)))

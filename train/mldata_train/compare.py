@@ -5,16 +5,18 @@ differ in what shares a batch, and all of them fill batches at random but for th
 Each run's scores are kept, so that a comparison that was stopped goes on where it was.
 
     OUT/<arm>/seed-<n>/run.json  scores.arrow
+    OUT/shared.json              what all arms and figures depend on
     OUT/base.arrow  comparison.json  comparison.md  comparison.svg
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict
@@ -24,10 +26,10 @@ from rich.table import Table
 
 from mldata.errors import InputError
 from mldata_train.evaluate import difference, evaluate
-from mldata_train.figures import Difference, Estimate, Evaluation, write_whole
+from mldata_train.figures import Difference, Estimate, Evaluation, write_text, write_whole
 from mldata_train.scores import scores
 from mldata_train.sets import PreferenceSet, open_preferences
-from mldata_train.training import Run, check_settings, make_trainer, train
+from mldata_train.training import Run, changes, check_settings, make_trainer, train
 
 ARMS: Mapping[str, Callable[[Run], Run]] = {
     "aligned": lambda run: run,
@@ -75,9 +77,10 @@ def compare(
     """Train and evaluate every arm; `run` holds what they share, `run.out` is where all of it goes.
 
     `unseen` languages are evaluated and not trained on; `concepts` limits how many held-out concepts are
-    evaluated. Without `run.tokens` the budget is the aligned arm's epochs. InputError for unknown arms.
+    evaluated. Without `run.tokens` the budget is the aligned arm's epochs. InputError for unknown arms, and
+    where `run.out` holds something else.
     """
-    changes = {arm: _arm(arm) for arm in arms}
+    change = {arm: _arm(arm) for arm in arms}
     check_settings(run)
     opened = open_preferences(run.data)
     opened.check_languages(unseen)
@@ -89,6 +92,7 @@ def compare(
     )
     if shared.tokens is None:
         shared = replace(shared, tokens=_budget(shared, opened))
+    _claim(run.out, shared.decided_by(opened.digest) | {"concepts": concepts})
     base = _kept(run.out / "base.arrow", lambda: _scores(shared, opened, run.model, concepts))
     frames: dict[str, list[pl.DataFrame]] = {}
     steps: dict[str, int] = {}
@@ -96,7 +100,7 @@ def compare(
         for arm in arms:
             place = run.out / arm / f"seed-{seed}"
             one = replace(
-                changes[arm](shared), out=place, settings={**shared.settings, "seed": seed, "data_seed": seed}
+                change[arm](shared), out=place, settings={**shared.settings, "seed": seed, "data_seed": seed}
             )
             facts = train(one)
             said(
@@ -146,6 +150,19 @@ def _arm(name: str) -> Callable[[Run], Run]:
     if name not in ARMS:
         raise InputError(f"--arms {name}: choose among {' '.join(ARMS)} and anchor=TAG")
     return ARMS[name]
+
+
+def _claim(out: Path, decided: Mapping[str, Any]) -> None:
+    """InputError if what is in `out` was computed from something else, and would be taken for this."""
+    file = out / "shared.json"
+    if file.exists():
+        before = json.loads(file.read_bytes())
+        if changed := changes(before, decided):
+            raise InputError(f"{out} holds another comparison (different: {changed}): choose another --out")
+    elif out.exists() and any(out.iterdir()):
+        raise InputError(f"{out} exists and is no comparison: choose another --out")
+    else:
+        write_text(file, json.dumps(decided, indent=2))
 
 
 def _budget(run: Run, opened: PreferenceSet) -> int:

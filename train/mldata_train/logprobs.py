@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
+import torch
 from accelerate import PartialState
 from trl import DPOConfig, DPOTrainer
 
@@ -130,6 +131,7 @@ def log_probabilities(
             remove_unused_columns=False,
             bf16=False,
             activation_checkpointing=False,
+            dataloader_pin_memory=torch.accelerator.is_available(),
             disable_tqdm=True,
             report_to="none",
         )

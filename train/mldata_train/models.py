@@ -24,6 +24,7 @@ def load_model(name: str, **options: Any) -> PreTrainedModel:
     """
     import torch
 
+    _check_there(name)
     options = {"dtype": torch.float32, **options}
     try:
         if name.endswith(".gguf"):
@@ -47,6 +48,7 @@ def load_tokenizer(
     from transformers import AutoTokenizer
 
     path = Path(name)
+    _check_there(name)
     try:
         if name.endswith(".gguf"):
             found = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name, **SAFE)
@@ -67,6 +69,14 @@ def load_tokenizer(
     if found.pad_token is None:
         found.pad_token = found.eos_token
     return found
+
+
+def _check_there(name: str) -> None:
+    """InputError for what is a path, and no name of a hub, and leads nowhere."""
+    path = Path(name)
+    is_path = path.is_absolute() or path.suffix == ".gguf" or name.startswith(".") or len(path.parts) > 2
+    if is_path and not path.exists():
+        raise InputError(f"the model {name} can't be loaded: no file or directory is there")
 
 
 def _from_pretrained(name: str, **options: Any) -> PreTrainedModel:
@@ -96,8 +106,6 @@ def _from_gguf(path: Path, **options: Any) -> PreTrainedModel:
     """A model from a .gguf file, as one that was never quantised: transformers won't save it otherwise."""
     from transformers import AutoModelForCausalLM
 
-    if not path.is_file():
-        raise InputError(f"{path} doesn't exist")
     packed = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, **options, **SAFE)
     facts = {key: value for key, value in packed.config.to_dict().items() if key != "quantization_config"}
     model: PreTrainedModel = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]

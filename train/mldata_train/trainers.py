@@ -13,6 +13,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from transformers.trainer_utils import rotate_checkpoints
 from trl import DPOConfig, DPOTrainer
 from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 from trl.experimental.orpo.orpo_trainer import log1mexp
+from trl.trainer.utils import hash_module
 
 from mldata.errors import EngineError, InputError
 from mldata_train.batches import Batching, BatchPlan, BatchSampler, Ints, index
@@ -90,7 +92,7 @@ class _Labelled:
 
 
 class _Follows(TrainerCallback):
-    """Tells the sampler which epoch begins, and the record which step a run goes on from.
+    """Tells the sampler which epoch begins, the record which step a run goes on from, the log to be whole.
 
     accelerate's shard of a batch sampler hides `set_epoch`, and a resume on several processes would silently
     repeat epoch 0: transformers' `Trainer._run_epoch` reaches through one wrapper only.
@@ -109,10 +111,11 @@ class _Follows(TrainerCallback):
     ) -> None:
         self.trainer.sampler.set_epoch(int((state.epoch or 0) + 1e-6))
 
-    def on_train_end(
+    def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **more: Any
     ) -> None:
-        self.trainer.close_record()
+        # a mean over steps before a checkpoint would be lost with a resume, one over the last steps always
+        control.should_log |= control.should_save or state.global_step >= state.max_steps
 
 
 class _BatchAligned:
@@ -161,6 +164,7 @@ class _BatchAligned:
         if consistency and not self.batching.with_anchor:
             raise InputError("the consistency term learns from the anchor, and --no-anchor leaves it out")
         args.remove_unused_columns = False  # TRL's collators would lose concept and language
+        args.dataloader_pin_memory &= torch.accelerator.is_available()  # else torch warns with each loader
         super().__init__(args=args, train_dataset=train_dataset, **options)  # type: ignore[call-arg]
         sharing = self.args.accelerator_config
         if sharing.split_batches or sharing.dispatch_batches:
@@ -168,8 +172,12 @@ class _BatchAligned:
                 "accelerator_config: split_batches and dispatch_batches tear concepts apart; leave them off"
             )
         self.train_dataset = self.train_dataset.select_columns([*LABELS, *self._columns])
-        groups = index(self._index_parts(), anchor=self.batching.anchor, where="the training rows")
         trainable = self._trainable()
+        if not trainable.any():
+            raise InputError(
+                f"no prompt is shorter than max_length ({self.args.max_length} tokens): raise it"
+            )
+        groups = index(self._index_parts(), anchor=self.batching.anchor, where="the training data")
         self.untrainable = int((~trainable).sum())
         """Rows that have no answer's token left after cutting."""
         self.plan = BatchPlan(
@@ -199,6 +207,13 @@ class _BatchAligned:
 
     def _log_metric(self, name: str, value: float) -> None:
         raise NotImplementedError
+
+    def train(self, *args: Any, **options: Any) -> Any:
+        """TRL's training; the record is closed however it ends."""
+        try:
+            return super().train(*args, **options)  # type: ignore[misc]
+        finally:
+            self.close_record()
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Batches of the plan; accelerate deals them to the processes one by one."""
@@ -412,6 +427,8 @@ class BatchAlignedDPOTrainer(_BatchAligned, KeepsLogProbabilities):
                 "the consistency term isn't defined for length-desensitised DPO: leave ld_alpha unset"
             )
         super().__init__(args=args, **options)
+        if options.get("peft_config") is not None and args.precompute_ref_log_probs:
+            self._precompute_model_hash = _hash_below_adapter(self.model)
 
     def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Any:
         if name == "train":
@@ -459,6 +476,16 @@ class BatchAlignedDPOTrainer(_BatchAligned, KeepsLogProbabilities):
         return loss, self.beta * ratios
 
 
+def _hash_below_adapter(model: Any) -> str:
+    """TRL's hash of the model that a new adapter was put on: that is the reference, and no seed changes it."""
+    below = {
+        name.removeprefix("base_model.model.").replace(".base_layer.", "."): tensor
+        for name, tensor in model.state_dict().items()
+        if model.base_model.prefix not in name
+    }
+    return str(hash_module(SimpleNamespace(state_dict=lambda: below)))
+
+
 class BatchAlignedORPOTrainer(_BatchAligned, ORPOTrainer):  # type: ignore[misc]
     """TRL's ORPOTrainer on whole concepts."""
 
@@ -486,7 +513,7 @@ class BatchAlignedORPOTrainer(_BatchAligned, ORPOTrainer):  # type: ignore[misc]
         labels = self.train_dataset.select_columns(["chosen_labels", "rejected_labels"])
         for table in labels.with_format("arrow").iter(batch_size=10_000):
             found.append(np.logical_and(*(_has_labels(column.combine_chunks()) for column in table.columns)))
-        return np.concatenate(found)
+        return np.concatenate([np.empty(0, np.bool_), *found])
 
     def _log_metric(self, name: str, value: float) -> None:
         self.store_metrics({name: value}, train_eval="train")

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import difflib
+import hashlib
 import json
 import math
 import os
@@ -25,8 +26,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
 
+import numpy as np
 import torch
 from accelerate import PartialState
 from peft import LoraConfig
@@ -122,6 +124,8 @@ class Run:
         facts["settings"] = {key: value for key, value in self.settings.items() if not key.startswith(HOW)}
         if self.chat_template is not None:
             facts["chat_template"] = self.chat_template.read_text("utf-8")
+        if self.gaps is not None:
+            facts["gaps"] = hashlib.sha256(self.gaps.read_bytes()).hexdigest()
         plain: dict[str, Any] = json.loads(json.dumps(facts, default=str))
         return plain
 
@@ -180,19 +184,24 @@ def train(
     started = time.time()
     _run(trainer, run.out, checkpoint)
     _save_model(trainer, run.out)
-    history = [entry for entry in trainer.state.log_history if "loss" in entry]
     facts |= {
         "steps": trainer.state.global_step,
         "tokens": plan.tokens_within(trainer.state.global_step),
         "epochs": trainer.state.epoch,
         "seconds": round(time.time() - started, 1),
-        "loss": sum(entry["loss"] for entry in history) / max(1, len(history)),
-        "padding": sum(entry["padding"] for entry in history) / max(1, len(history)),
+        **_means(trainer.state.log_history, ("loss", "padding")),
         "log": trainer.state.log_history,
         "finished": True,
     }
     _write_json(run.out / "run.json", facts)
     return facts
+
+
+def _means(log: Sequence[Mapping[str, float]], names: Sequence[str]) -> dict[str, float]:
+    """Means over all steps; an entry of the log is a mean over those since the one before."""
+    entries = [entry for entry in log if "loss" in entry]
+    steps = np.diff([0, *(entry["step"] for entry in entries)])
+    return {name: float(np.average([entry[name] for entry in entries], weights=steps)) for name in names}
 
 
 def _run(trainer: Any, out: Path, checkpoint: Path | None) -> None:
@@ -270,7 +279,9 @@ def make_trainer(run: Run, opened: PreferenceSet, rows: Dataset) -> Any:
             record=run.out / "batches",
             **options,
         )
-    except (ValueError, TypeError, NotImplementedError, ImportError) as error:  # settings that don't agree
+    except torch.OutOfMemoryError as error:
+        raise EngineError(f"the model {run.model} doesn't fit into GPU memory: take a smaller one") from error
+    except (ValueError, TypeError, RuntimeError, ImportError) as error:  # settings that don't agree
         raise InputError(f"[training] {first_line(error)}") from error
     show_progress(trainer)
     if run.tokens is not None:
@@ -297,6 +308,7 @@ def _config(run: Run, *, largest: int) -> Any:
         "save_steps": 500,
         "save_total_limit": 2,
         "report_to": "none",
+        "use_cpu": not torch.accelerator.is_available(),  # else several processes would each train alone
         "dataloader_pin_memory": on_gpu,
         "seed": 0,
     }
@@ -304,6 +316,9 @@ def _config(run: Run, *, largest: int) -> Any:
     chosen = {key: value for key, value in run.settings.items() if key != "model_init_kwargs"}
     if chosen.get("trust_remote_code"):
         raise InputError("trust_remote_code: code that comes with a model is never run here")
+    for name in ("per_device_train_batch_size", "gradient_accumulation_steps"):
+        if chosen.get(name, 1) in range(-(1 << 31), 1):
+            raise InputError(f"[training] {name} can't be {chosen[name]}: it must be 1 or more")
     return _made(CONFIGS[run.method], {**defaults, **chosen}, "training")
 
 
@@ -320,16 +335,34 @@ def check_settings(run: Run) -> None:
 
 def _made(kind: Any, settings: Mapping[str, Any], table: str) -> Any:
     """An instance of a configuration class; InputError with the closest name for an unknown field."""
+    types = get_type_hints(kind)
     known = [item.name for item in dataclasses.fields(kind)]
-    for name in settings:
+    for name, value in settings.items():
         if name not in known:
             close = difflib.get_close_matches(name, known, 1)
             hint = f"; did you mean {close[0]}?" if close else ""
             raise InputError(f"[{table}] {name} is no field of {kind.__name__}{hint}")
+        if not _fits(value, types[name]):
+            raise InputError(f"[{table}] {name} can't be {value!r}: its type is {_said(types[name])}")
     try:
         return kind(**settings)
     except (TypeError, ValueError, ImportError) as error:
         raise InputError(f"[{table}] {first_line(error)}") from error
+
+
+def _fits(value: Any, wanted: Any) -> bool:
+    """Whether a setting has the type of its field, where that is a number or a truth value.
+
+    The classes themselves don't look: "fast" as a learning rate fails in the midst of training.
+    """
+    allowed = set(get_args(wanted) or (wanted,))
+    if not allowed <= {int, float, bool, type(None)}:
+        return True
+    return type(value) in allowed or (type(value) is int and float in allowed)
+
+
+def _said(wanted: Any) -> str:
+    return wanted.__name__ if isinstance(wanted, type) else str(wanted)
 
 
 def read_settings(path: Path | None, pairs: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -371,7 +404,7 @@ def _claimed(out: Path, decided: Mapping[str, Any], *, overwrite: bool) -> dict[
             before = json.loads(file.read_bytes())
         except ValueError:
             raise InputError(f"{file} is damaged: --overwrite begins anew, or choose another --out") from None
-        if changed := _changed(before.get("decided_by") or {}, decided):
+        if changed := changes(before.get("decided_by") or {}, decided):
             raise InputError(
                 f"{out} holds another run (different: {changed}): choose another --out, or --overwrite to "
                 "replace it"
@@ -386,7 +419,8 @@ def _claimed(out: Path, decided: Mapping[str, Any], *, overwrite: bool) -> dict[
     return before
 
 
-def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    """Names of what differs between what two runs depend on."""
     return ", ".join(key for key in after if before.get(key) != after[key])
 
 

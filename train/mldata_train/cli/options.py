@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -37,7 +38,9 @@ def tags(text: str) -> tuple[str, ...]:
 
 
 def quiet() -> None:
-    """Leave progress bars to terminals, and tokenizers without their own threads."""
+    """Leave progress bars to terminals, tokenizers without their own threads, and others' warnings unsaid."""
+    # TRL 1.16 asks a model by the name that transformers 5.23 gave up
+    warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_DISABLE", "1")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from mldata.errors import InputError
 from mldata_train.batches import Align, Kind
 from mldata_train.cli.options import Config, Data, Model, Settings, Template, quiet, tags
 
@@ -81,6 +82,8 @@ def _trains(method: Literal["dpo", "orpo"]) -> Callable[..., None]:
         from mldata_train.batches import Batching
         from mldata_train.training import Run, read_settings, train
 
+        if gaps is not None and sample_by is None:
+            raise InputError("--gaps says how --sample-by gap draws languages: give both")
         tables = read_settings(config, settings)
         run = Run(
             method=method,
