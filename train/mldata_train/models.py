@@ -113,5 +113,7 @@ def _from_gguf(path: Path, **options: Any) -> PreTrainedModel:
     )
     model.load_state_dict(packed.state_dict(), strict=True)
     model.generation_config = packed.generation_config
-    model.config._name_or_path = str(path)
+    model.name_or_path = model.config._name_or_path = str(
+        path
+    )  # the first is what an adapter notes as its base
     return model
