@@ -1,7 +1,7 @@
 """Batch-aligned training where the truth is known: made-up languages, a small model, many seeds.
 
     python tests/benchmarks/made_up_languages.py --seeds 10 --out DIR
-    python tests/benchmarks/made_up_languages.py --seeds 10 --out DIR --loss dpo --arms aligned,shuffled
+    python tests/benchmarks/made_up_languages.py --seeds 10 --out DIR --loss dpo --arms aligned,shuffled --rows 10
 
 A world is an anchor language "en" and ciphers of it: each word is replaced through a bijection, far
 languages order words otherwise too, so that rows of a concept are equivalent by construction. A small Llama
@@ -26,7 +26,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
@@ -638,6 +638,13 @@ def be_quiet() -> None:
     warnings.filterwarnings("ignore", message=".*pin_memory")
 
 
+def of_rows(rows: int) -> Sizes:
+    """The sizes with other steps: as many rows in all, and a rate that goes with the root of a step's rows."""
+    usual = Sizes()
+    share = rows / usual.batch_rows
+    return replace(usual, batch_rows=rows, steps=round(usual.steps / share), rate=usual.rate * share**0.5)
+
+
 def main() -> None:
     """Run what isn't there yet, print the tables, write summary.json."""
     parser = argparse.ArgumentParser(
@@ -648,6 +655,7 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--loss", default="dpo,orpo")
     parser.add_argument("--arms", default=",".join(ARMS))
+    parser.add_argument("--rows", type=int, default=Sizes.batch_rows, help="a step, a divisor of 1800")
     arguments = parser.parse_args()
     losses, arms = arguments.loss.split(","), arguments.arms.split(",")
     for given, known in ((losses, ("dpo", "orpo")), (arms, tuple(ARMS))):
@@ -655,7 +663,7 @@ def main() -> None:
             parser.error(f"{unknown[0]} isn't known; there are {' '.join(known)}")
     if arguments.seeds < 6:
         parser.error("intervals over fewer than 6 seeds say nothing; raise --seeds")
-    sizes = Sizes()
+    sizes = of_rows(arguments.rows)
     said, file = json.dumps(asdict(sizes), indent=2), arguments.out / "sizes.json"
     if file.exists() and file.read_text("utf-8") != said:
         parser.error(f"{arguments.out} holds runs of other sizes; choose another --out")
