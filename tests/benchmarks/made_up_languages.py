@@ -1,7 +1,7 @@
 """Batch-aligned training where the truth is known: made-up languages, a small model, many seeds.
 
     python tests/benchmarks/made_up_languages.py --seeds 10 --out DIR
-    python tests/benchmarks/made_up_languages.py --seeds 10 --out DIR --loss dpo --arms aligned,shuffled --rows 10
+    python tests/benchmarks/made_up_languages.py --seeds 10 --out DIR --arms aligned,shuffled --rows 10
 
 A world is an anchor language "en" and ciphers of it: each word is replaced through a bijection, far
 languages order words otherwise too, so that rows of a concept are equivalent by construction. A small Llama
@@ -639,7 +639,7 @@ def be_quiet() -> None:
 
 
 def of_rows(rows: int) -> Sizes:
-    """The sizes with other steps: as many rows in all, and a rate that goes with the root of a step's rows."""
+    """The sizes with other steps: as many rows in all, and a rate that goes with the root of a step."""
     usual = Sizes()
     share = rows / usual.batch_rows
     return replace(usual, batch_rows=rows, steps=round(usual.steps / share), rate=usual.rate * share**0.5)
