@@ -60,9 +60,9 @@ def main():
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--llmbar", type=Path, help="llmbar.jsonl: id, prompt, chosen, rejected")
     parser.add_argument("--words", type=int, default=80, help="of prompt and longer answer, at most")
-    parser.add_argument("--tokens", type=int, default=30_000, help="of each run")
+    parser.add_argument("--tokens", type=int, default=20_000, help="of each run")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--concepts", type=int, default=30, help="held-out concepts that are evaluated")
+    parser.add_argument("--concepts", type=int, default=20, help="held-out concepts that are evaluated")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     source, recipe, made = args.out / "short.jsonl", args.out / "recipe.toml", args.out / "short"
@@ -79,7 +79,7 @@ def main():
     # the last ten of thirty layers: what lies below needs no gradient, which saves half of the time
     (args.out / "training.toml").write_text(
         "[training]\nlearning_rate = 2e-4\nmax_length = 512\nuse_cpu = true\n"
-        "per_device_train_batch_size = 10\ngradient_accumulation_steps = 2\n"
+        "per_device_train_batch_size = 10\n"
         f"[lora]\nr = 16\nlayers_to_transform = {list(range(20, 30))}\n"
         'target_modules = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]\n',
         "utf-8",
