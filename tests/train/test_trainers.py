@@ -317,7 +317,7 @@ def test_a_loss_that_is_not_finite_stops_before_any_weight_is_changed(make, meth
     with torch.no_grad():
         trainer.model.lm_head.weight[7, 0] = float("inf")
     before = weights(trainer.model).clone()
-    with pytest.raises(EngineError, match="the loss is nan at step 1 .*lower the learning rate"):
+    with pytest.raises(EngineError, match=r"the loss is nan at step 1 .*lower the learning rate"):
         trainer.train()
     assert torch.equal(before, weights(trainer.model))
 

@@ -477,7 +477,7 @@ class BatchAlignedDPOTrainer(_BatchAligned, KeepsLogProbabilities):
 
 
 def _hash_below_adapter(model: Any) -> str:
-    """TRL's hash of the model that a new adapter was put on: that is the reference, and no seed changes it."""
+    """TRL's hash of the model that a new adapter was put on, whatever numbers the adapter begins with."""
     below = {
         name.removeprefix("base_model.model.").replace(".base_layer.", "."): tensor
         for name, tensor in model.state_dict().items()
