@@ -27,7 +27,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from mldata.errors import EngineError, InputError
 from mldata_train import benchmarks
-from mldata_train.benchmarks import FAMILIES, TaskResults, gap, read_questions, run_tasks
+from mldata_train.benchmarks import FAMILIES, TaskResults, gap, run_tasks
+from mldata_train.questions import canonical, read_questions
 
 QUESTIONS = [
     {
@@ -255,7 +256,7 @@ def test_without_lm_eval_the_error_says_what_to_install(monkeypatch):
     [(name, tag, task) for name, family in FAMILIES.items() for tag, task in family.tasks.items()],
 )
 def test_every_task_of_a_family_is_one_of_lm_evals_and_has_its_metric(family, tag, task):
-    assert benchmarks.canonical(tag) == tag
+    assert canonical(tag) == tag
     entry = benchmarks._registry().task_index[task]
     wanted = FAMILIES[family].metrics
     leaves = list(benchmarks._leaves(task))

@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 import langcodes
-from langcodes.tag_parser import LanguageTagError
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from rich import box
 from rich.table import Table
 
 from mldata.errors import EngineError, InputError
+from mldata_train.questions import Question, canonical, read_questions
 
 UNDETERMINED = "und"
 """BCP-47 tag of results whose language isn't known: tasks given by lm-eval's own name."""
@@ -175,82 +175,6 @@ def gap(values: Mapping[str, float], anchor: str | None) -> float | None:
     return values[anchor] - sum(others) / len(others)
 
 
-class _Question(BaseModel):
-    """A line of a file of multiple-choice questions."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    language: StrictStr
-    question: StrictStr = Field(min_length=1)
-    choices: list[StrictStr] = Field(min_length=2)
-    answer: StrictInt = Field(description="index of the right choice, from 0")
-    id: StrictStr | StrictInt | None = None
-
-
-def read_questions(path: Path) -> dict[str, list[_Question]]:
-    """The questions of a JSONL file by canonical language tag, in the file's order.
-
-    Raises InputError with the file and line of the first row that can't be scored.
-    """
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except OSError as error:
-        raise InputError(
-            f"{path}: can't be read ({error.strerror}); give a JSONL file of questions"
-        ) from error
-    found: dict[str, list[_Question]] = {}
-    seen: set[tuple[str, str | int]] = set()
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            question = _Question.model_validate_json(line)
-            tag = canonical(question.language)
-            reason = _wrong(question)
-            if question.id is not None and not reason:
-                reason = f'"id" {question.id!r} is there already in {tag}' * ((tag, question.id) in seen)
-                seen.add((tag, question.id))
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(map(str, first["loc"]))
-            reason = f'"{where}": {first["msg"]}' if where else first["msg"]
-        except InputError as error:
-            reason = str(error)
-        if reason:
-            raise InputError(
-                f"{path}, line {number}: {reason}; a row is "
-                '{"language": "es", "question": "…", "choices": ["…", "…"], "answer": 0}'
-            )
-        found.setdefault(tag, []).append(question)
-    if not found:
-        raise InputError(f"{path}: no questions; each line is one question as a JSON object")
-    return found
-
-
-def _wrong(question: _Question) -> str:
-    """Why a well-formed row can't be scored; empty if it can."""
-    if not question.question.strip():
-        return '"question" is blank'
-    if not all(choice.strip() for choice in question.choices):
-        return 'one of "choices" is blank'
-    if len(set(question.choices)) < len(question.choices):
-        return 'two of "choices" are the same'
-    if not 0 <= question.answer < len(question.choices):
-        return f'"answer" is {question.answer}, but "choices" are numbered 0 to {len(question.choices) - 1}'
-    return ""
-
-
-def canonical(tag: str) -> str:
-    """Canonical BCP-47 form of `tag` ("PT_br" gives "pt-BR"); InputError if it is no language tag."""
-    try:
-        standard = langcodes.standardize_tag(tag.strip())
-    except (LanguageTagError, ValueError):
-        standard = ""
-    if not standard or not langcodes.Language.get(standard).is_valid():
-        raise InputError(f'"{tag}" is no BCP-47 language tag; write it as "pt", "sr-Latn" or "pt-BR"')
-    return standard
-
-
 def _covering(wanted: str, tags: Sequence[str]) -> list[str]:
     """The `tags` meant by `wanted`: itself, else those of its language and script ("es": "es-419")."""
     if wanted in tags:
@@ -272,7 +196,7 @@ class _Unit:
     name: str
     metrics: tuple[str, ...] | None
     """None: all that lm-eval gives."""
-    questions: tuple[_Question, ...] = ()
+    questions: tuple[Question, ...] = ()
     """A local file's; none for tasks of lm-eval's own."""
 
 
@@ -381,13 +305,13 @@ def _registry() -> Any:
     return importlib.import_module("lm_eval.tasks").TaskManager()
 
 
-def _questions_of(task: str) -> dict[str, list[_Question]] | None:
+def _questions_of(task: str) -> dict[str, list[Question]] | None:
     """The questions of a file; None if `task` is a name."""
     return read_questions(Path(task)) if task.endswith(".jsonl") else None
 
 
 def _plan(
-    task: str, questions: dict[str, list[_Question]] | None, wanted: Sequence[str] | None, anchor: str
+    task: str, questions: dict[str, list[Question]] | None, wanted: Sequence[str] | None, anchor: str
 ) -> _Planned:
     """The units of one task as the user named it."""
     if questions is not None:
