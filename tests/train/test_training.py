@@ -139,11 +139,9 @@ def test_the_rows_written_down_are_those_of_the_set_each_concept_whole_and_once_
 def test_the_mean_loss_and_padding_are_those_of_all_steps(train):
     out, _ = train("orpo", *with_("max_steps=13", "logging_steps=1"))
     again, _ = train("orpo", *with_("max_steps=13", "logging_steps=5"))
-    never, _ = train("orpo", *with_("max_steps=13", "logging_strategy=no"))
-    found = [json.loads((one / "run.json").read_text("utf-8")) for one in (out, again, never)]
+    found = [json.loads((one / "run.json").read_text("utf-8")) for one in (out, again)]
     for name in ("loss", "padding"):
         assert found[1][name] == pytest.approx(found[0][name], rel=1e-4)
-        assert found[2][name] == pytest.approx(found[0][name], rel=1e-4)
     (lines,) = record(out)
     assert found[0]["padding"] == pytest.approx(sum(line["padding"] for line in lines) / 13, abs=1e-4)
 
@@ -475,7 +473,7 @@ def test_a_run_that_is_not_finished_is_not_evaluated(trained, sums_set, tmp_path
         (("--set", "beta"), "it must be key=value"),
         (("--set", "max_length=2"), r"no prompt is shorter than max_length \(2 tokens\)"),
         (("--set", "per_device_train_batch_size=1"), "a batch of 1 row can't hold the anchor and another"),
-        (("--set", "gradient_accumulation_steps=900", "--align", "step"), "are too few for"),
+        (("--set", "gradient_accumulation_steps=900", "--align", "step"), "can't be dealt evenly to"),
         (("--set", "report_to=wandb"), "pip install wandb"),
         (("--anchor", "de"), "has no language de; it has en es fr pt it"),
         (("--without", "es,de"), "has no language de"),
