@@ -25,7 +25,7 @@ from accelerate import PartialState
 from trl import DPOConfig, DPOTrainer
 
 from mldata.errors import EngineError
-from mldata_train.batches import Ints
+from mldata_train.groups import Ints
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -31,7 +31,8 @@ from trl.experimental.orpo.orpo_trainer import log1mexp
 from trl.trainer.utils import hash_module
 
 from mldata.errors import EngineError, InputError
-from mldata_train.batches import Batching, BatchPlan, BatchSampler, Ints, index
+from mldata_train.batches import Batching, BatchPlan, BatchSampler
+from mldata_train.groups import Ints, index
 from mldata_train.logprobs import Cache, KeepsLogProbabilities
 
 __all__ = ["BatchAlignedDPOTrainer", "BatchAlignedORPOTrainer", "DPOConfig", "ORPOConfig", "preference_kl"]
