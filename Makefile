@@ -16,9 +16,9 @@ demo: .venv/embedded apertium  ## build the sample set in 12 languages
 
 train-demo: .venv/train sets/en_prefs/manifest.json  ## a few steps of batch-aligned DPO on the sample, before and after
 	.venv/bin/mldata-train dpo --data sets/en_prefs --out runs/demo --model "$$(.venv/bin/python -c '$(SMOLLM2)')" \
-	  --lora --group-size 4 --set per_device_train_batch_size=4 --set max_length=256 --set max_steps=8 \
+	  --lora --group-size 4 --set per_device_train_batch_size=4 --set max_length=384 --set max_steps=6 \
 	  --set learning_rate=2e-4 --set logging_steps=1
-	.venv/bin/mldata-train evaluate --data sets/en_prefs --model runs/demo --concepts 4 --max-length 256
+	.venv/bin/mldata-train evaluate --data sets/en_prefs --model runs/demo --concepts 5 --max-length 640
 
 sets/en_prefs/manifest.json:
 	$(MAKE) demo

@@ -172,7 +172,7 @@ def test_other_kinds_of_batch_spelled_out():
     assert sorted(row for batch in made(with_anchor=False) for row in batch) == [1, 3, 5, 6, 7]
 
 
-@examples(150)
+@examples(75)
 @given(plans())
 def test_all_processes_have_the_same_number_of_rows_in_every_micro_batch(made):
     _, plan, asked = made
@@ -183,7 +183,7 @@ def test_all_processes_have_the_same_number_of_rows_in_every_micro_batch(made):
         assert len({len(batch) for batch in dealt[first : first + asked["processes"]]}) == 1
 
 
-@examples(150)
+@examples(75)
 @given(plans(kinds=("aligned",)))
 def test_all_that_is_taken_of_a_concept_stands_in_one_batch_or_one_step(made):
     held, plan, asked = made
@@ -205,7 +205,7 @@ def test_all_that_is_taken_of_a_concept_stands_in_one_batch_or_one_step(made):
             assert "en" not in tags
 
 
-@examples(120)
+@examples(60)
 @given(plans())
 def test_no_row_comes_twice_in_an_epoch_and_every_epoch_has_the_same_numbers(made):
     _, plan, asked = made
@@ -220,7 +220,7 @@ def test_no_row_comes_twice_in_an_epoch_and_every_epoch_has_the_same_numbers(mad
 # --- what is left out
 
 
-@examples(100)
+@examples(50)
 @given(plans(kinds=("shuffled", "monolingual", "anchor-only")))
 def test_of_rows_that_need_no_company_fewer_than_the_processes_are_left_out(made):
     held, plan, asked = made
@@ -231,7 +231,7 @@ def test_of_rows_that_need_no_company_fewer_than_the_processes_are_left_out(made
     assert plan.taken == sum(pool - pool % asked["processes"] for pool in pools)
 
 
-@examples(200)
+@examples(100)
 @given(
     st.lists(st.integers(2, 40), min_size=1, max_size=60)
     | st.lists(st.integers(2, 3), min_size=1, max_size=60),
@@ -253,7 +253,7 @@ def test_fewer_concepts_than_processes_are_left_out_and_rows_of_two_for_each_pro
     assert given_up <= 2 * processes * max(sizes) if processes > 1 else given_up == 0
 
 
-@examples(120)
+@examples(60)
 @given(
     st.lists(st.integers(3, 40), min_size=1, max_size=60)
     | st.tuples(st.integers(3, 40), st.integers(1, 60)).map(lambda both: [both[0]] * both[1]),
@@ -325,7 +325,7 @@ def test_hardly_a_concept_is_left_out_that_any_way_of_dealing_would_have_had():
 # --- what an epoch changes
 
 
-@examples(60)
+@examples(40)
 @given(plans())
 def test_the_same_seed_and_epoch_give_the_same_batches_whatever_else_was_asked(made):
     held, plan, asked = made
@@ -362,7 +362,7 @@ def test_other_concepts_are_left_out_and_cut_in_other_epochs():
 # --- languages take turns
 
 
-@examples(100)
+@examples(50)
 @given(
     others=st.integers(1, 15),
     fit=st.integers(1, 15),
@@ -474,7 +474,7 @@ def test_long_and_short_batches_come_in_no_order():
 # --- budgets
 
 
-@examples(60)
+@examples(40)
 @given(plans(), st.integers(0, 10**6))
 def test_steps_within_a_budget_never_exceed_it_and_one_more_would(made, budget):
     held, plan, asked = made
@@ -541,7 +541,7 @@ def test_two_processes_with_a_concept_each_train_on_what_one_does_with_two():
 # --- the index
 
 
-@examples(100)
+@examples(50)
 @given(st.data())
 def test_parts_cut_anywhere_give_the_same_index(data):
     """Also where a concept's rows straddle two parts or more, and where a part is empty."""
@@ -670,7 +670,7 @@ def test_what_can_not_be_done_is_refused_with_what_to_change(sizes, batching, as
         of_sizes(sizes).plan(batching, **asked)
 
 
-@examples(200)
+@examples(100)
 @given(
     SIZES,
     st.sampled_from(["aligned", "shuffled", "monolingual", "anchor-only"]),
