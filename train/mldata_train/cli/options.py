@@ -41,6 +41,8 @@ def quiet() -> None:
     """Leave progress bars to terminals, tokenizers without their own threads, and others' warnings unsaid."""
     # TRL 1.16 asks a model by the name that transformers 5.23 gave up
     warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+    # peft looks whether the vocabulary was enlarged, which it can't know of a .gguf file
+    warnings.filterwarnings("ignore", "Could not find a config file", UserWarning)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_DISABLE", "1")
