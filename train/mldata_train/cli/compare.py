@@ -64,13 +64,14 @@ def compare(
     from mldata_train.compare import caption, markdown, plot, tables
     from mldata_train.compare import compare as run_arms
     from mldata_train.figures import write_text
+    from mldata_train.scores import resolve
     from mldata_train.training import Run, read_settings
 
     chosen = read_settings(config, settings)
     run = Run(
         method=method,
         data=data,
-        model=model,
+        model=resolve(model).model,
         out=out or Path("runs") / f"{Path(data).name}-compare-{method}",
         batching=Batching(group_size=group_size),
         settings=chosen["training"],

@@ -80,6 +80,7 @@ def _trains(method: Literal["dpo", "orpo"]) -> Callable[..., None]:
     ) -> None:
         quiet()
         from mldata_train.batches import Batching
+        from mldata_train.scores import resolve
         from mldata_train.training import Run, read_settings, train
 
         if gaps is not None and sample_by is None:
@@ -88,7 +89,7 @@ def _trains(method: Literal["dpo", "orpo"]) -> Callable[..., None]:
         run = Run(
             method=method,
             data=data,
-            model=model,
+            model=resolve(model).model,
             out=out or Path("runs") / f"{Path(data).name}-{method}",
             batching=Batching(kind=batching, align=align, with_anchor=not no_anchor, group_size=group_size),
             anchor=anchor,
