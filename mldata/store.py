@@ -87,6 +87,20 @@ def read_table(path: Path) -> pa.Table:
 
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[Path]:
+    """As `whole`; InputError where the disk is full."""
+    try:
+        with whole(path) as temporary:
+            yield temporary
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise InputError(
+                f"no space left for {path}: free some and run the same command again; nothing is lost"
+            ) from None
+        raise
+
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[Path]:
     """A temporary name beside `path`, made `path` when the block ends well and removed otherwise."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     try:
@@ -95,12 +109,6 @@ def atomic(path: Path) -> Iterator[Path]:
         sync(temporary)
         temporary.replace(path)
         sync(path.parent)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise InputError(
-                f"no space left for {path}: free some and run the same command again; nothing is lost"
-            ) from None
-        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -26,9 +26,10 @@ from tokenizers import ByteLevelBPETokenizer
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from mldata.errors import EngineError, InputError
+from mldata.languages import canonical
 from mldata_train import benchmarks
 from mldata_train.benchmarks import FAMILIES, TaskResults, gap, run_tasks
-from mldata_train.questions import canonical, read_questions
+from mldata_train.questions import read_questions
 
 QUESTIONS = [
     {

@@ -139,12 +139,8 @@ class BatchPlan:
         for at in random.permutation(len(unit)):
             part = self._parts[owner[at]]
             first, last = part.row_starts[unit[at]], part.row_starts[unit[at] + 1]
-            rows = self.groups_of(owner[at]).rows[filled[owner[at]][first:last]]
+            rows = part.groups.rows[filled[owner[at]][first:last]]
             yield from self._dealt(rows)
-
-    def groups_of(self, part: int) -> Groups:
-        """The index of one part."""
-        return self._parts[part].groups
 
     def _dealt(self, rows: Ints) -> list[Ints]:
         """A unit's rows as batches: process by process, and for a step micro-batch by micro-batch."""

@@ -25,7 +25,8 @@ from rich import box
 from rich.table import Table
 
 from mldata.errors import EngineError, InputError
-from mldata_train.questions import Question, canonical, read_questions
+from mldata.languages import canonical
+from mldata_train.questions import Question, read_questions
 
 UNDETERMINED = "und"
 """BCP-47 tag of results whose language isn't known: tasks given by lm-eval's own name."""

@@ -15,6 +15,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,7 +27,8 @@ from rich.table import Table
 
 from mldata.errors import InputError
 from mldata_train.evaluate import difference, evaluate
-from mldata_train.figures import Difference, Estimate, Evaluation, write_text, write_whole
+from mldata_train.figures import Difference, Evaluation, write_text, write_whole
+from mldata_train.report import BEFORE, heading, text
 from mldata_train.scores import scores
 from mldata_train.sets import PreferenceSet, open_preferences
 from mldata_train.training import Run, changes, check_settings, make_trainer, train
@@ -93,7 +95,7 @@ def compare(
     if shared.tokens is None:
         shared = replace(shared, tokens=_budget(shared, opened))
     _claim(run.out, shared.decided_by(opened.digest) | {"concepts": concepts})
-    base = _kept(run.out / "base.arrow", lambda: _scores(shared, opened, run.model, concepts))
+    base = _kept(run.out / "base.arrow", partial(_scores, shared, opened, run.model, concepts))
     frames: dict[str, list[pl.DataFrame]] = {}
     steps: dict[str, int] = {}
     for seed in range(seeds):
@@ -107,10 +109,8 @@ def compare(
                 f"{arm}, seed {seed}: {facts['steps']} steps, {facts['tokens']} tokens, "
                 f"{facts['seconds']:.0f} s, loss {facts['loss']:.4f}"
             )
-            model = str(place / "model")
-            frames.setdefault(arm, []).append(
-                _kept(place / "scores.arrow", lambda model=model: _scores(shared, opened, model, concepts))  # type: ignore[misc]
-            )
+            score = partial(_scores, shared, opened, str(place / "model"), concepts)
+            frames.setdefault(arm, []).append(_kept(place / "scores.arrow", score))
             steps[arm] = facts["steps"]
             if not keep_models:
                 shutil.rmtree(place / "model", ignore_errors=True)
@@ -156,7 +156,10 @@ def _claim(out: Path, decided: Mapping[str, Any]) -> None:
     """InputError if what is in `out` was computed from something else, and would be taken for this."""
     file = out / "shared.json"
     if file.exists():
-        before = json.loads(file.read_bytes())
+        try:
+            before = json.loads(file.read_bytes())
+        except ValueError:
+            raise InputError(f"{file} is damaged: choose another --out") from None
         if changed := changes(before, decided):
             raise InputError(f"{out} holds another comparison (different: {changed}): choose another --out")
     elif out.exists() and any(out.iterdir()):
@@ -204,8 +207,8 @@ def _grids(found: Comparison) -> Iterator[list[list[str]]]:
         ["accuracy", *columns],
         *(
             [
-                f"{one.language}{' (unseen)' if one.unseen else ''}",
-                *(_shown(figures.languages[row].accuracy) for figures in columns.values()),
+                heading(one),
+                *(text(figures.languages[row].accuracy) for figures in columns.values()),
             ]
             for row, one in enumerate(found.base.languages)
         ),
@@ -214,12 +217,8 @@ def _grids(found: Comparison) -> Iterator[list[list[str]]]:
 
 def _summary(figures: Evaluation | Difference) -> list[str]:
     groups = [figures.seen or figures.others, *([figures.unseen] if figures.unseen else [])]
-    of_groups = [_shown(value) for group in groups if group for value in (group.accuracy, group.gap)]
-    return [_shown(figures.anchor_accuracy), *of_groups, _shown(figures.consistency)]
-
-
-def _shown(estimate: Estimate | None) -> str:
-    return f"{estimate.value:.1f} [{estimate.low:.1f}, {estimate.high:.1f}]" if estimate else "–"
+    of_groups = [text(value) for group in groups if group for value in (group.accuracy, group.gap)]
+    return [text(figures.anchor_accuracy), *of_groups, text(figures.consistency)]
 
 
 def caption(found: Comparison) -> str:
@@ -277,7 +276,7 @@ def plot(found: Comparison, path: Path) -> None:
             fmt="o",
             capsize=2,
             label=arm,
-            color="#7d838c" if arm == "before" else None,
+            color=BEFORE if arm == "before" else None,
         )
     names = [f"{one.language}\nunseen" if one.unseen else one.language for one in languages]
     axes.set_xticks(range(len(languages)), names)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from accelerate import PartialState
 from trl import DPOConfig, DPOTrainer
 
 from mldata.errors import EngineError
+from mldata.store import whole
 from mldata_train.groups import Ints
 
 if TYPE_CHECKING:
@@ -78,7 +78,8 @@ class KeepsLogProbabilities(DPOTrainer):  # type: ignore[misc]
             found = _frame(scored)
             known = pl.concat([known, found])
             if path and PartialState().is_main_process:
-                _write(path, known)
+                with whole(path) as temporary:
+                    known.write_ipc(temporary)
             PartialState().wait_for_everyone()
             joined = keys.join(known, on=KEYS, how="left", maintain_order="left")
         columns = {"ref_chosen_logps": joined["chosen"], "ref_rejected_logps": joined["rejected"]}
@@ -184,16 +185,3 @@ def _read(path: Path) -> pl.DataFrame:
         return pl.read_ipc(path).select(list(SCHEMA)).cast(SCHEMA)  # type: ignore[arg-type]
     except (OSError, pl.exceptions.PolarsError):
         return pl.DataFrame(schema=SCHEMA)
-
-
-def _write(path: Path, table: pl.DataFrame) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    making = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with making.open("wb") as file:
-            table.write_ipc(file)
-            file.flush()
-            os.fsync(file.fileno())
-        making.rename(path)
-    finally:
-        making.unlink(missing_ok=True)

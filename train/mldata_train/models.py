@@ -113,7 +113,6 @@ def _from_gguf(path: Path, **options: Any) -> PreTrainedModel:
     )
     model.load_state_dict(packed.state_dict(), strict=True)
     model.generation_config = packed.generation_config
-    model.name_or_path = model.config._name_or_path = str(
-        path
-    )  # the first is what an adapter notes as its base
+    # both: the first is what an adapter notes as its base
+    model.name_or_path = model.config._name_or_path = str(path)
     return model

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import langcodes
-from langcodes.tag_parser import LanguageTagError
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError
 
 from mldata.errors import InputError
+from mldata.languages import canonical
 
 
 class Question(BaseModel):
@@ -77,14 +76,3 @@ def _wrong(question: Question) -> str:
     if not 0 <= question.answer < len(question.choices):
         return f'"answer" is {question.answer}, but "choices" are numbered 0 to {len(question.choices) - 1}'
     return ""
-
-
-def canonical(tag: str) -> str:
-    """Canonical BCP-47 form of `tag` ("PT_br" gives "pt-BR"); InputError if it is no language tag."""
-    try:
-        standard = langcodes.standardize_tag(tag.strip())
-    except (LanguageTagError, ValueError):
-        standard = ""
-    if not standard or not langcodes.Language.get(standard).is_valid():
-        raise InputError(f'"{tag}" is no BCP-47 language tag; write it as "pt", "sr-Latn" or "pt-BR"')
-    return standard

@@ -76,7 +76,7 @@ def _grid(
     )
     languages = [
         [
-            _tag(found),
+            heading(found),
             str(found.rows),
             *_cells(was_of.get(found.language), found, moved_of.get(found.language)),
         ]
@@ -199,7 +199,7 @@ def _draw(figure: Figure, before: Evaluation | None, after: Evaluation) -> None:
         axes.hlines(heights, low, high, color=colour, linewidth=1.4, zorder=2)
         dots = axes.scatter(value, heights, s=30, color=colour, linewidth=1.4, zorder=3)
         dots.set(label=f"{label}: {_shortened(evaluation.model)}", facecolor="white" if first else colour)
-    axes.set_yticks([-number for number in places.values()], [_tag(found) for found in after.languages])
+    axes.set_yticks([-number for number in places.values()], [heading(found) for found in after.languages])
     axes.set_ylim(0.6 - len(places), 0.6)
     axes.set_xlabel(
         f"preference accuracy, % (50 is chance) · bars: 95 % intervals · vertical: {after.anchor}"
@@ -212,7 +212,8 @@ def _draw(figure: Figure, before: Evaluation | None, after: Evaluation) -> None:
     figure.legend(loc="outside upper left", frameon=False)
 
 
-def _tag(found: LanguageFigures) -> str:
+def heading(found: LanguageFigures) -> str:
+    """A language's tag, and whether training left it out."""
     return f"{found.language} (unseen)" if found.unseen else found.language
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scored:
-    """A model to score, and where its tokenizer's template comes from."""
+    """A model to score, and what is known of its training."""
 
     model: str
     reference: str | None = None

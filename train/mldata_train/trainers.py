@@ -31,6 +31,7 @@ from trl.experimental.orpo.orpo_trainer import log1mexp
 from trl.trainer.utils import hash_module
 
 from mldata.errors import EngineError, InputError
+from mldata.store import sync
 from mldata_train.batches import Batching, BatchPlan, BatchSampler
 from mldata_train.groups import Ints, index
 from mldata_train.logprobs import Cache, KeepsLogProbabilities
@@ -358,7 +359,7 @@ class _BatchAligned:
             super()._save_checkpoint(model, trial)  # type: ignore[misc]
             self.accelerator.wait_for_everyone()
             if self.args.should_save:
-                _appear(making / name, place / name)
+                appear(making / name, place / name)
         except (OSError, RuntimeError) as error:  # safetensors and torch report a full disk as they like
             if self.args.should_save:
                 shutil.rmtree(making, ignore_errors=True)
@@ -396,14 +397,10 @@ def kept(place: str | Path) -> str:
     return f"the last good checkpoint is {last}" if last else "there was no checkpoint yet"
 
 
-def _appear(making: Path, final: Path) -> None:
+def appear(making: Path, final: Path) -> None:
     """Give a finished directory its name, after everything in it has reached the disk."""
     for path in (*making.rglob("*"), making):
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        sync(path)
     if final.exists():
         shutil.rmtree(final)
     making.rename(final)

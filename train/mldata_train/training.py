@@ -17,7 +17,6 @@ import difflib
 import hashlib
 import json
 import math
-import os
 import shutil
 import time
 import tomllib
@@ -34,6 +33,7 @@ from accelerate import PartialState
 from peft import LoraConfig
 
 from mldata.errors import EngineError, InputError, MldataError, first_line
+from mldata.store import whole
 from mldata_train.batches import Batching
 from mldata_train.evaluate import evaluate
 from mldata_train.figures import read_evaluation
@@ -47,6 +47,7 @@ from mldata_train.trainers import (
     BatchAlignedORPOTrainer,
     DPOConfig,
     ORPOConfig,
+    appear,
     kept,
     last_checkpoint,
 )
@@ -316,10 +317,11 @@ def _config(run: Run, *, largest: int) -> Any:
     chosen = {key: value for key, value in run.settings.items() if key != "model_init_kwargs"}
     if chosen.get("trust_remote_code"):
         raise InputError("trust_remote_code: code that comes with a model is never run here")
+    args = _made(CONFIGS[run.method], {**defaults, **chosen}, "training")
     for name in ("per_device_train_batch_size", "gradient_accumulation_steps"):
-        if chosen.get(name, 1) in range(-(1 << 31), 1):
-            raise InputError(f"[training] {name} can't be {chosen[name]}: it must be 1 or more")
-    return _made(CONFIGS[run.method], {**defaults, **chosen}, "training")
+        if getattr(args, name) < 1:
+            raise InputError(f"[training] {name} can't be {getattr(args, name)}: it must be 1 or more")
+    return args
 
 
 def _adapter(settings: Mapping[str, Any]) -> LoraConfig:
@@ -431,8 +433,7 @@ def _save_model(trainer: Any, out: Path) -> None:
         trainer.save_model(str(making))
         trainer.accelerator.wait_for_everyone()
         if trainer.args.should_save:
-            shutil.rmtree(final, ignore_errors=True)
-            making.rename(final)
+            appear(making, final)
     except (OSError, RuntimeError) as error:
         raise EngineError(
             f"the trained model couldn't be written to {final} ({first_line(error)}): free some space and "
@@ -442,12 +443,6 @@ def _save_model(trainer: Any, out: Path) -> None:
 
 
 def _write_json(path: Path, value: Any) -> None:
-    if not PartialState().is_main_process:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    making = path.with_name(f".{path.name}.part")
-    with making.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    making.rename(path)
+    if PartialState().is_main_process:
+        with whole(path) as temporary:
+            temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")
