@@ -67,12 +67,17 @@ def _translators(recipe: Recipe) -> Iterator[Check]:
 def _identifiers(recipe: Recipe) -> Iterator[Check]:
     anchor = language(recipe.anchor)
     for name in recipe.identifiers:
-        yield _try(name, lambda name=name: open_identifier(name).identify([SENTENCE], anchor)[0].label)  # type: ignore[misc]
+
+        def label(name: str = name) -> str:
+            return open_identifier(name, recipe.engines).identify([SENTENCE], anchor)[0].label
+
+        yield _try(name, label)
 
 
 def _encoder(recipe: Recipe) -> Check:
     def cosine() -> str:
-        vectors = open_encoder(recipe.encoder).encode([SENTENCE, "The house is red, the garden green."])
+        encoder = open_encoder(recipe.encoder, recipe.engines)
+        vectors = encoder.encode([SENTENCE, "The house is red, the garden green."])
         return f"cosine of a paraphrase {float(vectors[0] @ vectors[1]):.2f}"
 
     return _try(recipe.encoder, cosine)

@@ -23,6 +23,7 @@ from mldata.executors import local
 from mldata.identify import open_identifier
 from mldata.languages import canonical, covering, language
 from mldata.recipe import Recipe, fingerprint
+from mldata.settings import Allowance
 from mldata.sources import Source
 from mldata.sources.aligned import Aligned
 from mldata.store import Store
@@ -91,7 +92,7 @@ def installed(recipe: Recipe) -> Installed:
     translators, absent = {}, {}
     for name in recipe.translators:
         try:
-            translators[name] = open_translator(name)
+            translators[name] = open_translator(name, recipe.engines)
         except InputError as error:
             absent[name] = str(error)
     return Installed(translators, absent)
@@ -209,8 +210,8 @@ def plan(
             both = engines.routes(anchor, target)
             assert both is not None
             routes[target] = both
-    identifiers = [open_identifier(name).engine for name in recipe.identifiers]
-    encoder = open_encoder(recipe.encoder).engine
+    identifiers = [open_identifier(name, recipe.engines).engine for name in recipe.identifiers]
+    encoder = open_encoder(recipe.encoder, recipe.engines).engine
     if isinstance(source, Source):
         index = _imported(source, store)
     digests, used = _digests(index, anchor, routes, backs, engines.translators, identifiers, encoder)
@@ -225,6 +226,8 @@ def plan(
         digests=digests,
         sampled=frozenset(sampled_chunks(store, index) if recipe.calibration.enabled else ()),
         given=backs,
+        engines=recipe.engines,
+        allowance=Allowance(work),
     )
     missing = [
         Task(stage, tag, chunk)

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from mldata.errors import InputError
 from mldata.languages import canonical
+from mldata.settings import EngineSettings
 
 _RULE = re.compile(r"\s*([a-z_]+)\s*(>=|<=|==|!=|>|<)\s*(-?\d+(?:\.\d+)?|true|false)\s*")
 _COMPARE = {
@@ -131,19 +132,56 @@ class CalibrationPolicy(_Model):
     )
 
 
+class LanguageRoutes(_Model):
+    """What is other in one language."""
+
+    translators: list[Word] | None = Field(default=None, description="instead of the recipe's")
+    back_translators: list[Word] | None = Field(default=None, description="instead of the recipe's")
+    retry_with: list[Word] | None = Field(default=None, description="instead of the recipe's")
+    pivot: str | None = Field(default=None, description="the language that the way there and back leads over")
+
+    @field_validator("pivot")
+    @classmethod
+    def _tag(cls, pivot: str | None) -> str | None:
+        return canonical(pivot) if pivot else None
+
+
 class Recipe(_Model):
     """See the module."""
 
     name: Word
     anchor: str = Field(default="en", description="BCP-47 tag of the source's language")
     targets: list[str] = Field(description="BCP-47 tags in the order of preference")
-    translators: list[Word] = Field(min_length=1, description="engines, the preferred first")
+    translators: list[Word] = Field(
+        min_length=1, description="engines, the preferred first: built in, or a table of [engines]"
+    )
+    back_translators: list[Word] | None = Field(
+        default=None, description="engines for the way back, the preferred first; with none, `translators`"
+    )
+    retry_with: list[Word] = Field(
+        default=[], description="engines that translate again, one after the other, a row that breaks a rule"
+    )
+    retry: Literal["failed", "all"] = Field(
+        default="failed",
+        description="all: every row is translated by every engine of `retry_with` too, and of those that "
+        "pass the one highest in `rank_by` is taken",
+    )
+    rank_by: str = Field(
+        default="similarity", description='the evidence column that `retry = "all"` looks at'
+    )
+    languages: dict[str, LanguageRoutes] = Field(
+        default={}, description="other engines and pivots for some languages, by tag"
+    )
+    engines: dict[Word, EngineSettings] = Field(
+        default={}, description="engines that take a model, by the name this recipe gives them"
+    )
     identifiers: list[Identifier] = Field(
         min_length=1,
         description="language identifiers, or paths of fastText models; of those that know a language, the "
         "first that doesn't abstain decides",
     )
     encoder: Word = Field(description="the sentence encoder")
+    quality: Word | None = Field(default=None, description="the quality estimator, if there is to be one")
     select: Policy = Policy()
     calibration: CalibrationPolicy = CalibrationPolicy()
     rules: list[Rule] = Field(default=[], description="rules over the translated rows' evidence")
@@ -156,6 +194,11 @@ class Recipe(_Model):
         if len(set(tags)) < len(tags):
             raise ValueError("a language stands in it twice")
         return tags
+
+    @field_validator("languages")
+    @classmethod
+    def _language_tags(cls, languages: dict[str, LanguageRoutes]) -> dict[str, LanguageRoutes]:
+        return {canonical(tag): routes for tag, routes in languages.items()}
 
     @field_validator("anchor")
     @classmethod

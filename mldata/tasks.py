@@ -26,6 +26,7 @@ from mldata.evidence.rows import Context
 from mldata.evidence.similarity import Neighbours
 from mldata.identify import open_identifier
 from mldata.languages import language as language_of
+from mldata.settings import Allowance, EngineSettings
 from mldata.store import Store, read_table, write_table
 from mldata.text import Segment, Split, assemble, split
 from mldata.translate import Translator, open_translator
@@ -65,6 +66,9 @@ class Job:
     """Chunks of which wrong items are made too, when they are measured."""
     given: Mapping[str, Route | None] = field(default_factory=dict)
     """Target whose translations came with the source -> the way back, if an engine knows one."""
+    engines: Mapping[str, EngineSettings] = field(default_factory=dict)
+    """The recipe's tables [engines]."""
+    allowance: Allowance = field(default_factory=Allowance)
 
     def path(self, task: Task) -> Path:
         """The file a task makes."""
@@ -132,11 +136,11 @@ class Worker:
 
     @cached_property
     def _encoder(self) -> Any:
-        return open_encoder(self.job.encoder)
+        return open_encoder(self.job.encoder, self.job.engines)
 
     @cached_property
     def _identifiers(self) -> list[Any]:
-        return [open_identifier(name) for name in self.job.identifiers]
+        return [open_identifier(name, self.job.engines) for name in self.job.identifiers]
 
     def _concepts(self, chunk: str) -> list[Concept]:
         return from_table(chunk_table(self._store, self.job.source, chunk))
@@ -172,7 +176,10 @@ class Worker:
 
     def _follow(self, route: Route, segments: set[Segment]) -> dict[Segment, Routed]:
         if not self._translators:
-            self._translators = {name: open_translator(name) for name in self.job.translators}
+            job = self.job
+            self._translators = {
+                name: open_translator(name, job.engines, job.allowance) for name in job.translators
+            }
         ordered = sorted(segments, key=lambda s: (len(s.text), s.text, s.spans))
         return dict(zip(ordered, follow(route, self._translators, ordered), strict=True))
 

@@ -5,8 +5,7 @@ An encoder turns texts of any language into unit vectors whose cosine says how a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy.typing as npt
 
 from mldata.engine import Engine
 from mldata.errors import InputError
+from mldata.settings import CTranslate2EncoderSettings, EngineSettings, SentenceTransformersSettings
 
 Vectors = npt.NDArray[np.float32]
 
@@ -38,9 +38,32 @@ ENCODERS: dict[str, Callable[[], SentenceEncoder]] = {"e5-small": _e5_small}
 """Every encoder a recipe can name."""
 
 
-@cache  # models are read-only, and take seconds to open
-def open_encoder(name: str) -> SentenceEncoder:
-    """The encoder a recipe names, one a process; InputError if there is none or it isn't installed."""
+_opened: dict[str, SentenceEncoder] = {}
+
+
+def open_encoder(name: str, engines: Mapping[str, EngineSettings] | None = None) -> SentenceEncoder:
+    """The encoder a recipe names: one of its tables, or one built in.
+
+    Opened once a process, as it takes seconds. InputError if there is none or it isn't installed.
+    """
+    settings = (engines or {}).get(name)
+    key = f"{name} {settings.model_dump_json() if settings else ''}"
+    if key not in _opened:
+        _opened[key] = _open(name, settings)
+    return _opened[key]
+
+
+def _open(name: str, settings: EngineSettings | None) -> SentenceEncoder:
+    if isinstance(settings, SentenceTransformersSettings):
+        from mldata.encode.sentence_transformers import SentenceTransformersEncoder
+
+        return SentenceTransformersEncoder(name, settings)
+    if isinstance(settings, CTranslate2EncoderSettings):
+        from mldata.encode.ctranslate2 import CTranslate2Encoder
+
+        return CTranslate2Encoder(name, settings)
+    if settings is not None:
+        raise InputError(f'[engines.{name}] is no encoder: its engine is "{settings.engine}"')
     if name not in ENCODERS:
         raise InputError(f'no encoder is called "{name}"; there are: {" ".join(sorted(ENCODERS))}')
     return ENCODERS[name]()

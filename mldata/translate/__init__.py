@@ -7,12 +7,13 @@ every span once and unchanged, wherever it stands now. Which engines make up a d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from mldata.engine import Engine
 from mldata.errors import InputError
+from mldata.settings import Allowance, ChatSettings, CTranslate2Settings, EngineSettings
 from mldata.text import Segment
 
 
@@ -24,6 +25,9 @@ class Translation:
     """The translated text, with the protected spans where they stand in it."""
     unknown: tuple[str, ...] = ()
     """Words the engine's dictionaries don't hold (left as they were). Neural engines give none."""
+    problem: str = ""
+    """Why there is no translation, or no good one, where the engine knows: a word for the row's `issues`
+    ("refused", "truncated", "chatter", "spans_lost"). The text is empty then."""
 
 
 class Translator(Protocol):
@@ -43,6 +47,19 @@ class Translator(Protocol):
 
     def close(self) -> None:
         """Give back processes and memory; the next `translate` opens them again."""
+
+
+@runtime_checkable
+class RecordTranslator(Translator, Protocol):
+    """An engine that wants whole texts, and may look at those of one concept together."""
+
+    def translate_records(
+        self, records: Sequence[Sequence[Segment]], source: str, target: str
+    ) -> list[list[Translation]]:
+        """One translation a text, in order; a record holds the texts of one concept, whole (`text.whole`).
+
+        EngineError if the engine fails as a whole; a text that it can't translate has a `problem`.
+        """
 
 
 def _identity() -> Translator:
@@ -71,8 +88,25 @@ TRANSLATORS: dict[str, Callable[[], Translator]] = {
 """Every engine a recipe can name. Opening one imports it; a missing package says how to install it."""
 
 
-def open_translator(name: str) -> Translator:
-    """Open the engine a recipe names; InputError if there is none of that name or it isn't installed."""
+def open_translator(
+    name: str, engines: Mapping[str, EngineSettings] | None = None, allowance: Allowance | None = None
+) -> Translator:
+    """Open the engine a recipe names: one of its tables, or one built in.
+
+    InputError if there is none of that name or it isn't installed.
+    """
+    settings = (engines or {}).get(name)
+    if isinstance(settings, CTranslate2Settings):
+        from mldata.translate.ctranslate2 import CTranslate2
+
+        return CTranslate2(name, settings)
+    if isinstance(settings, ChatSettings):
+        from mldata.translate.chat import Chat
+
+        return Chat(name, settings, allowance or Allowance())
+    if settings is not None:
+        raise InputError(f'[engines.{name}] is no translator: its engine is "{settings.engine}"')
     if name not in TRANSLATORS:
-        raise InputError(f'no translator is called "{name}"; there are: {" ".join(sorted(TRANSLATORS))}')
+        there = " ".join(sorted({*TRANSLATORS, *(engines or {})}))
+        raise InputError(f'no translator is called "{name}"; there are: {there}')
     return TRANSLATORS[name]()

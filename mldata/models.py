@@ -1,0 +1,94 @@
+"""The files of models that engines load: where they are, and what identifies them.
+
+A model is a directory or file of the user's, or a name of the Hugging Face hub, fetched through the hub's own
+cache. Only data are fetched and read (safetensors, tokenizers, JSON, fastText): no pickle, no code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from mldata.errors import InputError
+from mldata.settings import ModelSettings
+
+WEIGHTS = ("*.json", "*.safetensors", "*.model", "*.spm", "*.txt", "*/config.json", "*/*.safetensors")
+"""What is fetched of a transformers or sentence-transformers model; pickles (*.bin, *.pt) are not."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A model's files on this machine."""
+
+    path: Path
+    """Its directory, or its one file."""
+    name: str
+    """For people: "org/name at 0123abcd", or the path."""
+    digest: str
+    """Of the hub's name and commit, or of all bytes of a directory or file."""
+
+
+def cache_home() -> Path:
+    """Where mldata keeps what it can make again: $XDG_CACHE_HOME/mldata, or ~/.cache/mldata."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mldata"
+
+
+def find(settings: ModelSettings, patterns: Sequence[str] = WEIGHTS) -> Found:
+    """The files of `settings.model`; a hub name's that match `patterns` are fetched unless they are here.
+
+    InputError where there is no such path, or the hub has or gives none (HF_HUB_OFFLINE is heeded).
+    """
+    path = Path(settings.model).expanduser()
+    if path.exists():
+        if settings.revision is not None:
+            raise InputError(f"{settings.model} is a path, and has no revision {settings.revision}: drop one")
+        return Found(path, str(path), _digest(path.resolve()))
+    if settings.model.count("/") != 1 or settings.model.startswith((".", "~", "/")):
+        raise InputError(f"no model at {settings.model}: give a directory, or a hub name such as org/name")
+    folder = _fetched(settings.model, settings.revision, tuple(patterns))
+    commit = folder.name
+    digest = hashlib.blake2b(f"{settings.model}\n{commit}".encode(), digest_size=16).hexdigest()
+    return Found(folder, f"{settings.model} at {commit[:12]}", digest)
+
+
+def _fetched(name: str, revision: str | None, patterns: tuple[str, ...]) -> Path:
+    """The snapshot's folder, which the hub's cache names by the commit."""
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+    except ImportError:
+        raise InputError(f"{name} is a hub's name: pip install 'mldata[hub]', or give a directory") from None
+    wanted = f"{name} at {revision}" if revision else name
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=list(patterns)))
+    except RepositoryNotFoundError:
+        raise InputError(
+            f"the hub has no model {wanted}, or it is private or gated: `hf auth login`"
+        ) from None
+    except LocalEntryNotFoundError:
+        raise InputError(
+            f"the model {wanted} isn't on this machine and the hub can't be reached: run "
+            f"`hf download {name}` where there is a network, or give a directory as model"
+        ) from None
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        raise InputError(f"the model {wanted} can't be fetched: {error}") from None
+
+
+@cache
+def _digest(path: Path) -> str:
+    """Of names and bytes of all files, hidden ones left out."""
+    digest = hashlib.blake2b(digest_size=16)
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    for file in files:
+        name = file.name if file == path else file.relative_to(path).as_posix()
+        if any(part.startswith(".") for part in name.split("/")):
+            continue
+        digest.update(f"{name}\0{file.stat().st_size}\0".encode())
+        with file.open("rb") as opened:
+            while block := opened.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
