@@ -12,7 +12,7 @@ import json
 import shutil
 import struct
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache, cached_property
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -24,6 +24,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mldata.encode import Vectors
+from mldata.encode.bert import Sizes, specification
+from mldata.encode.windows import by_count, embed
 from mldata.engine import Engine
 from mldata.errors import InputError
 from mldata.models import cache_home
@@ -71,26 +73,19 @@ class E5Small:
         """
         encoder, tokenizer, normalisation = self._model
         normal = [(PREFIX + text).translate(normalisation) for text in texts]
-        encodings = tokenizer.encode_batch(normal)
-        windows = [(i, ids) for i, encoding in enumerate(encodings) for ids in _windows(encoding.ids)]
-        windows.sort(key=lambda window: (len(window[1]), window[1], window[0]))
-        vectors = np.zeros((len(normal), self.dimension), np.float32)
-        for start in range(0, len(windows), BATCH):
-            batch = windows[start : start + BATCH]
-            hidden = np.asarray(encoder.forward_batch([ids for _, ids in batch]).last_hidden_state)
-            for row, (i, ids) in enumerate(batch):
-                vectors[i] += hidden[row, : len(ids)].sum(0)
-        return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
 
+        def forward(batch: list[list[int]]) -> Vectors:
+            """The sum over each window's tokens; the sum over its windows is a text's mean but for length."""
+            hidden = np.asarray(encoder.forward_batch(batch).last_hidden_state)
+            return np.stack([hidden[row, : len(ids)].sum(0) for row, ids in enumerate(batch)])
 
-def _windows(ids: list[int]) -> list[list[int]]:
-    """The tokens of a text in as few windows as the model can take, each with the marks of begin and end."""
-    if len(ids) <= MAX_TOKENS:
-        return [ids]
-    begin, inner, end = ids[:1], ids[1:-1], ids[-1:]
-    count = -(-len(inner) // (MAX_TOKENS - 2))
-    cuts = [round(len(inner) * k / count) for k in range(count + 1)]
-    return [[*begin, *inner[a:b], *end] for a, b in pairwise(cuts)]
+        return embed(
+            [encoding.ids for encoding in tokenizer.encode_batch(normal)],
+            limit=MAX_TOKENS,
+            batches=by_count(BATCH),
+            forward=forward,
+            dimension=self.dimension,
+        )
 
 
 def _weights_path() -> Path:
@@ -166,7 +161,7 @@ def _convert(weights: Path, directory: Path) -> None:
         offset, size = tensors[name]
         return _tensor(cursor.data, offset, size, shape)
 
-    spec = _specification(tensor, (hidden, layers, heads, feed, vocabulary, positions, types))
+    spec = specification(tensor, Sizes(hidden, layers, heads, feed, vocabulary, positions, types))
     spec.register_vocabulary(pieces + [f"<extra{i}>" for i in range(vocabulary - len(pieces))])
     spec.config.unk_token = pieces[special[3]]
     spec.config.layer_norm_epsilon = epsilon
@@ -205,45 +200,6 @@ def _tensor(data: bytes, offset: int, size: int, shape: tuple[int, ...]) -> npt.
     raw = np.frombuffer(data, block, count // 32, offset)
     numbers = np.concatenate([raw["pairs"] & 15, raw["pairs"] >> 4], 1).astype(np.float32) - 8
     return np.asarray(numbers * raw["scale"].astype(np.float32)[:, None], np.float32).reshape(shape)
-
-
-def _specification(tensor: Callable[..., npt.NDArray[np.float32]], sizes: tuple[int, ...]) -> Any:
-    from ctranslate2.specs import common_spec, transformer_spec
-
-    hidden, layers, heads, feed, vocabulary, positions, types = sizes
-    encoder = transformer_spec.TransformerEncoderSpec(
-        layers,
-        heads,
-        pre_norm=False,
-        activation=common_spec.Activation.GELU,
-        layernorm_embedding=True,
-        num_source_embeddings=2,
-        embeddings_merge=common_spec.EmbeddingsMerge.ADD,
-    )
-    spec = transformer_spec.TransformerEncoderModelSpec(encoder)
-    encoder.scale_embeddings = False
-    encoder.embeddings[0].weight = tensor("emb.word", vocabulary, hidden)
-    encoder.embeddings[1].weight = tensor("emb.type", types, hidden)
-    encoder.position_encodings.encodings = tensor("emb.pos", positions, hidden)
-
-    def norm(target: Any, name: str) -> None:
-        target.gamma, target.beta = tensor(f"{name}.w", hidden), tensor(f"{name}.b", hidden)
-
-    def linear(target: Any, name: str, rows: int, columns: int) -> None:
-        target.weight, target.bias = tensor(f"{name}.w", rows, columns), tensor(f"{name}.b", rows)
-
-    norm(encoder.layernorm_embedding, "emb.ln")
-    for i, layer in enumerate(encoder.layer):
-        attention = layer.self_attention
-        joined = [(tensor(f"l{i}.{x}.w", hidden, hidden), tensor(f"l{i}.{x}.b", hidden)) for x in "qkv"]
-        attention.linear[0].weight = np.concatenate([weight for weight, _ in joined])
-        attention.linear[0].bias = np.concatenate([bias for _, bias in joined])
-        linear(attention.linear[1], f"l{i}.ao", hidden, hidden)
-        linear(layer.ffn.linear_0, f"l{i}.fi", feed, hidden)
-        linear(layer.ffn.linear_1, f"l{i}.fo", hidden, feed)
-        norm(attention.layer_norm, f"l{i}.aln")
-        norm(layer.ffn.layer_norm, f"l{i}.oln")
-    return spec
 
 
 def _write_tokenizer(pieces: list[str], scores: list[float], special: tuple[int, ...], path: Path) -> None:
