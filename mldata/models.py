@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from mldata.errors import InputError
 from mldata.settings import ModelSettings
+from mldata.store import sync
 
 WEIGHTS = ("*.json", "*.safetensors", "*.model", "*.spm", "*.txt", "*/config.json", "*/*.safetensors")
 """What is fetched of a transformers or sentence-transformers model; pickles (*.bin, *.pt) are not."""
@@ -35,6 +38,27 @@ class Found:
 def cache_home() -> Path:
     """Where mldata keeps what it can make again: $XDG_CACHE_HOME/mldata, or ~/.cache/mldata."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mldata"
+
+
+def cached(name: str, make: Callable[[Path], None]) -> Path:
+    """The directory `name` of the cache, filled by `make` at its first use; whole or absent."""
+    home = cache_home()
+    directory = home / name
+    if not directory.exists():
+        home.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(prefix=f".{name[:24]}-", dir=home))
+        try:
+            make(made)
+            for file in made.rglob("*"):
+                sync(file)
+            made.rename(directory)
+        except OSError:
+            if not directory.exists():
+                raise
+            # another process was faster: what it made is the same
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+    return directory
 
 
 def find(settings: ModelSettings, patterns: Sequence[str] = WEIGHTS) -> Found:

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import struct
-import tempfile
 from collections.abc import Sequence
 from functools import cache, cached_property
 from importlib.metadata import version
@@ -28,8 +26,7 @@ from mldata.encode.bert import Sizes, specification
 from mldata.encode.windows import by_count, embed
 from mldata.engine import Engine
 from mldata.errors import InputError
-from mldata.models import cache_home
-from mldata.store import sync
+from mldata.models import cached
 
 PREFIX = "query: "
 """The model was trained with it on both sides of symmetric tasks."""
@@ -105,20 +102,8 @@ def _digest(weights: Path, engine: str) -> str:
 
 
 def _converted(weights: Path, digest: str) -> Path:
-    """The directory of the converted model, made at first use; whole or absent."""
-    home = cache_home()
-    directory = home / f"e5-small-{digest}"
-    if not directory.exists():
-        home.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=".e5-small-", dir=home))
-        _convert(weights, made)
-        for file in made.iterdir():
-            sync(file)
-        try:
-            made.rename(directory)
-        except OSError:  # another process was faster: what it made is the same
-            shutil.rmtree(made)
-    return directory
+    """The directory of the converted model, made at first use."""
+    return cached(f"e5-small-{digest}", lambda directory: _convert(weights, directory))
 
 
 class _Cursor:

@@ -37,17 +37,21 @@ def embed(
     marks: tuple[int, int] = (1, 1),
     batches: Batches,
     forward: Forward,
+    finish: Callable[[Vectors], Vectors] = lambda vectors: vectors,
     dimension: int,
 ) -> Vectors:
     """float32[len(texts), dimension], unit norm: the windows' vectors added up.
 
     `texts` are tokens with `marks` special ones at begin and end; a window has `limit` at most; `forward`
-    gives one vector a window of a batch.
+    gives one vector a window of a batch, and `finish` makes of all of them together what is added.
     """
     vectors = np.zeros((len(texts), dimension), np.float32)
-    for batch in batches(windows(texts, limit, marks)):
-        for window, vector in zip(batch, forward([window.ids for window in batch]), strict=True):
-            vectors[window.text] += vector
+    if not texts:
+        return vectors
+    cut = windows(texts, limit, marks)
+    made = finish(np.concatenate([forward([w.ids for w in batch]) for batch in batches(cut)]))
+    for window, vector in zip(cut, made, strict=True):  # in this order: a sum's bits depend on it
+        vectors[window.text] += vector
     return unit(vectors)
 
 
