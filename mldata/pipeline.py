@@ -22,6 +22,7 @@ from mldata.evidence import alignment, damage
 from mldata.executors import local
 from mldata.identify import open_identifier
 from mldata.languages import canonical, covering, language
+from mldata.quality import open_quality
 from mldata.recipe import Recipe, fingerprint
 from mldata.settings import Allowance
 from mldata.sources import Source
@@ -212,9 +213,10 @@ def plan(
             routes[target] = both
     identifiers = [open_identifier(name, recipe.engines).engine for name in recipe.identifiers]
     encoder = open_encoder(recipe.encoder, recipe.engines).engine
+    judges = [open_quality(recipe.quality, recipe.engines).engine] if recipe.quality else []
     if isinstance(source, Source):
         index = _imported(source, store)
-    digests, used = _digests(index, anchor, routes, backs, engines.translators, identifiers, encoder)
+    digests, used = _digests(index, anchor, routes, backs, engines.translators, identifiers, encoder, judges)
     job = Job(
         work=work,
         source=index.digest,
@@ -228,6 +230,7 @@ def plan(
         given=backs,
         engines=recipe.engines,
         allowance=Allowance(work),
+        quality=recipe.quality,
     )
     missing = [
         Task(stage, tag, chunk)
@@ -235,7 +238,7 @@ def plan(
         for tag in ([anchor] if stage == "measure_source" else chosen)
         for chunk in _missing(job, store, stage, tag, index.chunks)
     ]
-    return Plan(recipe, anchor, chosen, index, job, (*used, *identifiers, encoder), tuple(missing))
+    return Plan(recipe, anchor, chosen, index, job, (*used, *identifiers, encoder, *judges), tuple(missing))
 
 
 def sampled_chunks(store: Store, index: SourceIndex) -> tuple[str, ...]:
@@ -274,6 +277,7 @@ def _digests(
     translators: Mapping[str, Translator],
     identifiers: Sequence[Engine],
     encoder: Engine,
+    judges: Sequence[Engine],
 ) -> tuple[dict[tuple[Stage, str], str], list[Engine]]:
     """What decides each stage's output in each language, and the translators' engines used."""
     splitting = [text_room.VERSION, version("sentencex"), version("markdown-it-py")]
@@ -303,7 +307,9 @@ def _digests(
         )
     for target in (*routes, *backs):
         made = digests["translate", target]
-        digests["measure", target] = fingerprint([made, source, _labels(target)])
+        digests["measure", target] = fingerprint(
+            [made, source, _labels(target), *(judge.digest for judge in judges)]
+        )
     return digests, list(used)
 
 

@@ -79,6 +79,7 @@ class Measured:
                 plan.recipe.encoder,
                 plan.recipe.identifiers,
                 {engine.name: engine.digest for engine in plan.engines},
+                plan.recipe.quality,
             ),
         )
 

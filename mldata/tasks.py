@@ -22,10 +22,12 @@ from mldata.concepts import Concept, from_table
 from mldata.encode import open_encoder
 from mldata.evidence import Pair, Unit, alignment, language, rows, structure, wrong_items
 from mldata.evidence.alignment import Pool
+from mldata.evidence.quality import Judged
 from mldata.evidence.rows import Context
 from mldata.evidence.similarity import Neighbours
 from mldata.identify import open_identifier
 from mldata.languages import language as language_of
+from mldata.quality import open_quality
 from mldata.settings import Allowance, EngineSettings
 from mldata.store import Store, read_table, write_table
 from mldata.text import Segment, Split, assemble, split
@@ -69,6 +71,8 @@ class Job:
     engines: Mapping[str, EngineSettings] = field(default_factory=dict)
     """The recipe's tables [engines]."""
     allowance: Allowance = field(default_factory=Allowance)
+    quality: str | None = None
+    """The quality estimator, one of `engines`, if there is one."""
 
     def path(self, task: Task) -> Path:
         """The file a task makes."""
@@ -253,6 +257,7 @@ class Worker:
             Neighbours.of(units, vectors),
             Pool.of_units(units, vectors),
             structure.ratio_of(units),
+            Judged(open_quality(job.quality, job.engines)) if job.quality else None,
         )
         measured = rows.of_units(units, context)
         found = rows.of_concepts(measured, units, vectors)

@@ -180,3 +180,22 @@ def built(apertium, source, tmp_path_factory):
     )
     assert done.code == 0, done.err
     return Built(source, folder / "set", folder / "set.work", time.monotonic() - started, done.out)
+
+
+# --- Encoders and estimators that tests train on the language of tests/models/phrases.py -----------------
+
+
+@pytest.fixture(scope="session")
+def labse_shaped(tmp_path_factory):
+    """The directory of a sentence-transformers model that knows which phrases mean the same."""
+    from tests.models import encoders  # torch: only where a test wants it
+
+    return encoders.train_encoder(tmp_path_factory.mktemp("models") / "labse-shaped")
+
+
+@pytest.fixture(scope="session")
+def kiwi_shaped(tmp_path_factory):
+    """The directory of a cross-encoder that tells translations of phrases from spoiled ones."""
+    from tests.models import encoders
+
+    return encoders.train_estimator(tmp_path_factory.mktemp("models") / "kiwi-shaped")

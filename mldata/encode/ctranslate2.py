@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ import numpy.typing as npt
 
 from mldata.encode import Vectors
 from mldata.encode.bert import ACTIVATIONS, Sizes, specification
-from mldata.encode.directory import Directory, read_directory
+from mldata.encode.directory import Directory, read_directory, read_json
 from mldata.encode.windows import embed, of_one_length, unit
 from mldata.engine import Engine
 from mldata.errors import EngineError, InputError
@@ -129,7 +128,7 @@ class Converted:
         )
 
     def _forward(self, batch: list[list[int]]) -> Vectors:
-        """The pooled vector of each window; all windows are of one length, so there is no padding to leave out."""
+        """Each window's pooled vector; all are of one length, so there is no padding to leave out."""
         import ctranslate2
 
         hidden = self.encoder.forward_batch(batch).last_hidden_state
@@ -184,7 +183,7 @@ def _convertible(directory: Directory) -> None:
     """InputError where the model has steps that this engine doesn't know."""
     path = directory.path
     instead = 'use it with engine = "sentence-transformers"'
-    config = json.loads((directory.steps[0].folder / "config.json").read_text("utf-8"))
+    config = read_json(directory.steps[0].folder / "config.json")
     if config.get("model_type") not in _NAMES:
         raise InputError(f"{path}: a model of type {config.get('model_type')} isn't known here; {instead}")
     if config.get("position_embedding_type", "absolute") != "absolute":
@@ -267,7 +266,9 @@ def _convert(source: Directory, directory: Path, quantization: Quantization, dev
         "limit": source.limit,
         "marks": tokenised(original.tokenizer, ["a"])[1],
         "pooling": source.pooling()[0],
-        "dense": [_DENSE[step.config["activation_function"]] for step in source.steps if step.kind == "Dense"],
+        "dense": [
+            _DENSE[step.config["activation_function"]] for step in source.steps if step.kind == "Dense"
+        ],
         "dimension": source.dimension,
     }
     (directory / "encoder.json").write_text(json.dumps(said), "utf-8")

@@ -16,7 +16,14 @@ from mldata.errors import InputError
 _LIBRARY = "sentence_transformers."
 _ROBERTA = ("xlm-roberta", "roberta", "camembert", "xlm-roberta-xl", "mpnet")
 """Models that count positions from behind the padding token's."""
-_POOLING = ("cls_token", "max_tokens", "mean_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken")
+_POOLING = (
+    "cls_token",
+    "max_tokens",
+    "mean_tokens",
+    "mean_sqrt_len_tokens",
+    "weightedmean_tokens",
+    "lasttoken",
+)
 
 
 @dataclass(frozen=True)
@@ -49,19 +56,19 @@ class Directory:
 
 
 def read_directory(path: Path) -> Directory:
-    """What is in `path`. InputError where it is no sentence-transformers model, or one that isn't only data."""
+    """What is in `path`. InputError where it is no sentence-transformers model, or not only data."""
     if not (path / "modules.json").is_file():
         raise InputError(
             f"{path} is no sentence-transformers model: it has no modules.json. A bare transformers model "
             "doesn't say how its tokens become a vector; save it with SentenceTransformer.save_pretrained"
         )
-    steps = tuple(_step(path, entry) for entry in _json(path / "modules.json", list))
+    steps = tuple(_step(path, entry) for entry in read_json(path / "modules.json", list))
     if not steps or steps[0].kind != "Transformer":
         raise InputError(f"{path}: the model must begin with a Transformer; modules.json says otherwise")
     for step in steps:
         if step.kind in ("Transformer", "Dense") or any(step.folder.glob("*.bin")):
             refuse_pickles(step.folder)
-    config = _json(steps[0].folder / "config.json")
+    config = read_json(steps[0].folder / "config.json")
     dense = [step for step in steps if step.kind == "Dense"]
     pooling = next((step for step in steps if step.kind == "Pooling"), None)
     width = int(config["hidden_size"]) * len(_pooling(pooling))
@@ -71,14 +78,14 @@ def read_directory(path: Path) -> Directory:
 
 def token_limit(folder: Path, config: dict[str, Any] | None = None) -> int:
     """The tokens a transformer reads at once: the least of what its own files say."""
-    model = _json(folder / "config.json")
+    model = read_json(folder / "config.json")
     tokenizer = folder / "tokenizer_config.json"
     positions = model.get("max_position_embeddings", 512)
     if model.get("model_type") in _ROBERTA:
         positions -= model.get("pad_token_id", 1) + 1
     said = [
         (config or {}).get("max_seq_length"),
-        _json(tokenizer).get("model_max_length") if tokenizer.is_file() else None,
+        read_json(tokenizer).get("model_max_length") if tokenizer.is_file() else None,
         positions,
     ]
     return int(min(limit for limit in said if limit and limit > 0))
@@ -104,7 +111,7 @@ def _step(path: Path, entry: dict[str, Any]) -> Step:
         raise InputError(f"{path}: its step {kind} lies outside the model's directory")
     name = kind.rpartition(".")[2]
     file = folder / ("sentence_bert_config.json" if name == "Transformer" else "config.json")
-    return Step(name, folder, _json(file) if file.is_file() else {})
+    return Step(name, folder, read_json(file) if file.is_file() else {})
 
 
 def _pooling(step: Step | None) -> tuple[str, ...]:
@@ -116,7 +123,8 @@ def _pooling(step: Step | None) -> tuple[str, ...]:
     return (mode,) if isinstance(mode, str) else tuple(mode)
 
 
-def _json(path: Path, kind: type = dict) -> Any:
+def read_json(path: Path, kind: type = dict) -> Any:
+    """What the JSON file of a model says; InputError where it can't be read or isn't of `kind`."""
     try:
         read = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:

@@ -101,7 +101,9 @@ def loaded(path: Path, device: Device, precision: Precision, kind: Any) -> Any:
     try:
         return kind(
             str(path),
-            device="cuda" if device == "auto" and torch.cuda.is_available() else device.replace("auto", "cpu"),
+            device="cuda"
+            if device == "auto" and torch.cuda.is_available()
+            else device.replace("auto", "cpu"),
             backend="torch",
             trust_remote_code=False,
             local_files_only=True,
@@ -114,9 +116,12 @@ def loaded(path: Path, device: Device, precision: Precision, kind: Any) -> Any:
             logging.enable_progress_bar()
 
 
-def tokenised(tokenizer: Any, texts: Sequence[str]) -> tuple[list[list[int]], tuple[int, int]]:
-    """Tokens of texts at full length, and how many special ones stand at their begin and end."""
-    tokens = tokenizer(list(texts), truncation=False, padding=False, verbose=False)["input_ids"]
+def tokenised(
+    tokenizer: Any, texts: Sequence[str], beside: Sequence[str] | None = None
+) -> tuple[list[list[int]], tuple[int, int]]:
+    """Tokens of texts (or of pairs of texts) at full length, and how many marks stand at begin and end."""
+    pairs = None if beside is None else list(beside)
+    tokens = tokenizer(list(texts), pairs, truncation=False, padding=False, verbose=False)["input_ids"]
     mask = tokenizer("a", return_special_tokens_mask=True)["special_tokens_mask"]
     begin = next((i for i, special in enumerate(mask) if not special), len(mask))
     end = next((i for i, special in enumerate(reversed(mask)) if not special), 0)

@@ -22,7 +22,7 @@ from mldata.concepts import FIELDS
 Embedded = Mapping[str, npt.NDArray[np.float32]]
 """Unit vectors of a chunk's texts."""
 
-VERSION = 9
+VERSION = 10
 """Enters the digest of measured chunks: raise it when any measure changes."""
 
 
@@ -105,9 +105,17 @@ LENGTH_DEVIATION = "length_deviation"
 
 def columns() -> list[Column]:
     """Every evidence column, in the order in which a set shows them."""
-    from mldata.evidence import alignment, back_translation, contrast, language, similarity, structure
+    from mldata.evidence import (
+        alignment,
+        back_translation,
+        contrast,
+        language,
+        quality,
+        similarity,
+        structure,
+    )
 
-    kinds = (language, similarity, alignment, back_translation, contrast, structure)
+    kinds = (language, similarity, alignment, back_translation, quality, contrast, structure)
     return [column for kind in kinds for column in kind.COLUMNS]
 
 

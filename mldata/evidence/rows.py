@@ -19,10 +19,12 @@ from mldata.evidence import (
     back_translation,
     contrast,
     language,
+    quality,
     similarity,
     structure,
 )
 from mldata.evidence.alignment import Pool
+from mldata.evidence.quality import Judged
 from mldata.evidence.similarity import Neighbours
 from mldata.identify import Identifier
 from mldata.languages import Language
@@ -43,6 +45,8 @@ class Context:
     pool: Pool | None
     ratio: float | None
     """How long a target is by its source, `structure.ratio_of` the chunk."""
+    judged: Judged | None = None
+    """The quality estimator's view of pairs, if there is an estimator."""
 
 
 def of_units(units: Sequence[Unit], context: Context) -> pl.DataFrame:
@@ -53,6 +57,7 @@ def of_units(units: Sequence[Unit], context: Context) -> pl.DataFrame:
         similarity.measure(units, context.vectors, context.neighbours),
         alignment.measure(units, context.vectors, context.pool, context.target.tag),
         back_translation.measure(units, context.vectors),
+        quality.measure(units, context.judged),
         structure.measure(units, context.target, context.ratio, context.anchor),
     )
 

@@ -18,6 +18,7 @@ from mldata.evidence import (
     back_translation,
     contrast,
     language,
+    quality,
     similarity,
     structure,
 )
@@ -27,12 +28,15 @@ _MADE_WITH: dict[ModuleType, tuple[str, ...]] = {
     similarity: ("encoder", "segments"),
     alignment: ("encoder", "segments", "alignment"),
     back_translation: ("encoder", "segments", "chrf"),
+    quality: ("quality", "segments"),
     contrast: ("encoder", "segments"),
     structure: ("segments", "markdown", "numerals"),
 }
 
 
-def signatures(encoder: str, identifiers: Sequence[str], digests: Mapping[str, str]) -> dict[str, str]:
+def signatures(
+    encoder: str, identifiers: Sequence[str], digests: Mapping[str, str], quality_by: str | None = None
+) -> dict[str, str]:
     """Column -> signature. `digests` has the engines' by the names that a recipe calls them."""
 
     def named(name: str) -> str:
@@ -41,6 +45,7 @@ def signatures(encoder: str, identifiers: Sequence[str], digests: Mapping[str, s
     parts = {
         "encoder": named(encoder),
         "identifiers": "+".join(map(named, identifiers)),
+        "quality": named(quality_by) if quality_by else "none",
         "segments": f"{text.VERSION}.sentencex-{version('sentencex')}",
         "alignment": str(alignment.VERSION),
         "chrf": back_translation.signature().replace("|", ","),

@@ -3,13 +3,21 @@
 Both are saved as their libraries save the real ones: safetensors, a tokenizer, modules.json.
 """
 
+import functools
 import random
 
 import torch
 from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, Transformer
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
-from transformers import BertConfig, BertForSequenceClassification, BertModel, BertTokenizer
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    BertModel,
+    BertTokenizer,
+    XLMRobertaConfig,
+    XLMRobertaModel,
+)
 
 from tests.models import phrases
 
@@ -27,9 +35,7 @@ def vocabulary():
 
 def tokenizer(limit):
     """Lower-case WordPiece."""
-    return BertTokenizer(
-        vocab=vocabulary(), do_lower_case=True, strip_accents=False, model_max_length=limit
-    )
+    return BertTokenizer(vocab=vocabulary(), do_lower_case=True, strip_accents=False, model_max_length=limit)
 
 
 def configuration(**more):
@@ -46,7 +52,23 @@ def configuration(**more):
     )
 
 
-def train_encoder(folder, steps=300, batch=64, seed=1):
+def one_thread(train):
+    """Train on one thread: more of them are slower on models so small."""
+
+    @functools.wraps(train)
+    def trained(folder, **options):
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            return train(folder, **options)
+        finally:
+            torch.set_num_threads(threads)
+
+    return trained
+
+
+@one_thread
+def train_encoder(folder, steps=200, batch=64, seed=1):
     """A model like LaBSE: BERT, the first token's vector, a dense layer with tanh, unit length."""
     torch.manual_seed(seed)
     draw = random.Random(seed)
@@ -72,5 +94,76 @@ def train_encoder(folder, steps=300, batch=64, seed=1):
         loss.backward()
         optimiser.step()
         schedule.step()
+    model.save_pretrained(str(folder), create_model_card=False)
+    return folder
+
+
+@one_thread
+def train_estimator(folder, steps=200, batch=64, seed=1):
+    """A cross-encoder that tells a translation from a spoiled one: 1 for right, 0 for wrong."""
+    torch.manual_seed(seed)
+    draw = random.Random(seed)
+    raw = folder.with_name(f"{folder.name}-bert")
+    model = BertForSequenceClassification(configuration(num_labels=1))
+    words = model.bert.embeddings.word_embeddings.weight.data
+    words.normal_(0, 1)
+    model.bert.embeddings.token_type_embeddings.weight.data.normal_(0, 1)
+    look = model.bert.encoder.layer[
+        0
+    ].attention.self  # each word at its like: learnt from 0, that takes minutes
+    for part in (look.query, look.key):
+        part.weight.data.copy_(torch.eye(WIDTH))
+    ids = vocabulary()
+    for said in phrases.LEXICON.values():  # a real one begins as an encoder that knows which words are one
+        words[[ids[said["es"]], ids[said["pt"]]]] = words[ids[said["en"]]].clone()
+    model.save_pretrained(raw)
+    tokenizer(64).save_pretrained(raw)
+    estimator = CrossEncoder(str(raw), device="cpu", max_length=64)
+    optimiser = torch.optim.AdamW(estimator.parameters(), lr=2e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3, total_steps=steps)
+    for _ in range(steps):
+        sources, targets, right = [], [], []
+        for _ in range(batch):
+            said, language = phrases.sentence(draw), draw.choice(("es", "pt"))
+            right.append(draw.random() < 0.5)
+            sources.append(said["en"])
+            targets.append(said[language] if right[-1] else spoiled(said[language], language, draw))
+        features = estimator.tokenizer(sources, targets, padding=True, return_tensors="pt")
+        logits = estimator[0].model(**features).logits[:, 0]
+        loss = binary_cross_entropy_with_logits(logits, torch.tensor(right, dtype=torch.float32))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+    estimator.save_pretrained(str(folder), create_model_card=False)
+    return folder
+
+
+def spoiled(text, language, draw):
+    """A translation with another word, without its end, or of another sentence."""
+    words = text.rstrip(".").split()
+    kind = draw.random()
+    if kind < 0.2:
+        return phrases.sentence(draw)[language]
+    if kind < 0.5:
+        return f"{' '.join(words[: draw.randint(len(words) // 3, 2 * len(words) // 3)])}."
+    others = [said[language] for said in phrases.LEXICON.values() if said[language] not in words]
+    for _ in range(draw.randint(1, 3)):
+        words[draw.randrange(len(words))] = draw.choice(others)
+    return f"{' '.join(words)}."
+
+
+def xlm_roberta_shaped(folder, seed=1):
+    """An untrained model of BGE-M3's shape: XLM-R, the first token's vector, unit length."""
+    torch.manual_seed(seed)
+    raw = folder.with_name(f"{folder.name}-xlm-r")
+    ids = vocabulary()
+    sizes = configuration(pad_token_id=ids["[PAD]"]).to_dict()
+    del sizes["model_type"]
+    XLMRobertaModel(XLMRobertaConfig(**sizes)).save_pretrained(raw)
+    tokenizer(63).save_pretrained(raw)
+    model = SentenceTransformer(
+        modules=[Transformer(str(raw)), Pooling(WIDTH, "cls"), Normalize()], device="cpu"
+    )
     model.save_pretrained(str(folder), create_model_card=False)
     return folder

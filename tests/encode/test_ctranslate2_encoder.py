@@ -1,0 +1,112 @@
+"""The same model run by CTranslate2: what it gives is the original's, for any size of batch."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from mldata.encode import open_encoder
+from mldata.errors import InputError
+from mldata.settings import CTranslate2EncoderSettings, SentenceTransformersSettings
+from tests.encode.test_sentence_transformers import sentences
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """A cache of this module's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def opened(model, **settings):
+    settings = CTranslate2EncoderSettings(engine="ctranslate2-encoder", model=str(model), **settings)
+    return open_encoder("labse", {"labse": settings})
+
+
+def original(model, **settings):
+    settings = SentenceTransformersSettings(engine="sentence-transformers", model=str(model), **settings)
+    return open_encoder("original", {"original": settings})
+
+
+@pytest.mark.parametrize(("quantization", "least"), [("float32", 0.99999), ("int8", 0.99)])
+def test_it_agrees_with_the_original_on_short_and_long_texts(cache, labse_shaped, quantization, least):
+    said = sentences(60)
+    texts = [*said["en"], *said["pt"], " ".join(said["es"]), ""]
+    encoder = opened(labse_shaped, quantization=quantization)
+    made = encoder.encode(texts)
+    assert made.shape == (len(texts), encoder.dimension) == (122, 64)
+    assert (made * original(labse_shaped).encode(texts)).sum(1).min() > least
+    assert encoder.encode([]).shape == (0, 64)
+
+
+@pytest.mark.parametrize("quantization", ["float32", "int8"])
+def test_batches_of_any_size_give_the_same_bits(cache, labse_shaped, quantization):
+    texts = [*sentences(50)["es"], "Una casa.", "", " ".join(sentences(20)["pt"])]
+    together = opened(labse_shaped, quantization=quantization).encode(texts)
+    apart = opened(labse_shaped, quantization=quantization, run={"batch_tokens": 16}).encode(texts)
+    assert (together == apart).all()
+
+
+def test_a_second_process_finds_the_converted_model_and_needs_no_torch(cache, labse_shaped):
+    opened(labse_shaped).encode(["A house."])
+    code = (
+        "import sys; from mldata.encode import open_encoder; from mldata.settings import *\n"
+        "made = CTranslate2EncoderSettings(engine='ctranslate2-encoder', model=sys.argv[1])\n"
+        "open_encoder('a', {'a': made}).encode(['The door.'])\n"
+        "loaded = {'torch', 'transformers', 'sentence_transformers'} & sys.modules.keys()\n"
+        "assert not loaded, loaded"
+    )
+    subprocess.run([sys.executable, "-c", code, labse_shaped], check=True, timeout=60)
+
+
+def test_a_model_of_the_shape_of_bge_m3_agrees_too(cache, tmp_path):
+    """XLM-R counts its positions from behind the padding token's; BGE-M3 takes the first token's vector."""
+    from tests.models import encoders
+
+    model = encoders.xlm_roberta_shaped(tmp_path / "bge-shaped")
+    texts = [*sentences(10)["en"], " ".join(sentences(30)["pt"])]
+    made = opened(model, quantization="float32").encode(texts)
+    assert (made * original(model).encode(texts)).sum(1).min() > 0.9999
+
+
+def test_what_it_does_not_know_is_refused_with_what_does(labse_shaped, tmp_path):
+    model = shutil.copytree(labse_shaped, tmp_path / "model")
+    pooling = model / "1_Pooling" / "config.json"
+    pooling.write_text(json.dumps(json.loads(pooling.read_text()) | {"pooling_mode": "max"}))
+    with pytest.raises(InputError, match='pooling max .* "sentence-transformers"'):
+        opened(model)
+
+
+def test_an_arithmetic_that_the_processor_lacks_is_refused_before_work(labse_shaped):
+    with pytest.raises(InputError, match="possible are: .*int8"):
+        opened(labse_shaped, quantization="float16", run={"device": "cpu"})
+
+
+def test_a_spoiled_conversion_is_not_used(cache, labse_shaped, monkeypatch):
+    """Weights that the converter misread would give vectors all the same."""
+    from mldata.encode import ctranslate2
+    from mldata.errors import EngineError
+
+    names = ctranslate2._LAYER | {"q": "attention.self.key"}
+    monkeypatch.setattr(ctranslate2, "_LAYER", names)
+    with pytest.raises(EngineError, match="disagrees with the original"):
+        opened(labse_shaped, quantization="int8_float32").encode(["A house."])
+
+
+@pytest.mark.slow
+def test_e5s_real_weights_agree_with_the_embedded_engine(cache, tmp_path):
+    from tests.encode.test_e5 import OTHER, SAME
+    from tests.models import encoders
+
+    texts = [*SAME.values(), *OTHER.values(), "The library is closed. " * 200]
+    model = encoders.e5_as_published(tmp_path / "e5")
+    known = open_encoder("e5-small").encode(texts)
+    full = original(model, prompt="query: ").encode(texts)
+    assert (full * known).sum(1).min() > 0.995
+    converted = opened(model, prompt="query: ").encode(texts)
+    assert (converted * full).sum(1).min() > 0.995
+    assert np.abs(full @ full.T - known @ known.T).max() < 0.01
