@@ -22,6 +22,33 @@ ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu")
 """Those of transformers' names that can be converted."""
 
 
+_EMBEDDINGS = {
+    "word": "word_embeddings",
+    "type": "token_type_embeddings",
+    "pos": "position_embeddings",
+    "ln": "LayerNorm",
+}
+_LAYER = {
+    "q": "attention.self.query",
+    "k": "attention.self.key",
+    "v": "attention.self.value",
+    "ao": "attention.output.dense",
+    "fi": "intermediate.dense",
+    "fo": "output.dense",
+    "aln": "attention.output.LayerNorm",
+    "oln": "output.LayerNorm",
+}
+
+
+def transformers_name(name: str) -> str:
+    """What transformers' BertModel and XLMRobertaModel call a tensor."""
+    place, part, *end = name.split(".")
+    last = "bias" if end == ["b"] else "weight"
+    if place == "emb":
+        return f"embeddings.{_EMBEDDINGS[part]}.{last}"
+    return f"encoder.layer.{place[1:]}.{_LAYER[part]}.{last}"
+
+
 @dataclass(frozen=True)
 class Sizes:
     """The shape of an encoder."""

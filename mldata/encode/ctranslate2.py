@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mldata.encode import Vectors
-from mldata.encode.bert import ACTIVATIONS, Sizes, specification
+from mldata.encode.bert import ACTIVATIONS, Sizes, Tensor, specification, transformers_name
 from mldata.encode.directory import Directory, read_directory, read_json
 from mldata.encode.windows import embed, of_one_length, unit
 from mldata.engine import Engine
@@ -206,22 +206,6 @@ def _convertible(directory: Directory) -> None:
 
 _NAMES = {"bert": False, "xlm-roberta": True, "roberta": True, "camembert": True}
 """Types of models that are the same but for this: positions counted from behind the padding token's."""
-_TENSORS = {
-    "emb.word": "embeddings.word_embeddings",
-    "emb.type": "embeddings.token_type_embeddings",
-    "emb.pos": "embeddings.position_embeddings",
-    "emb.ln": "embeddings.LayerNorm",
-}
-_LAYER = {
-    "q": "attention.self.query",
-    "k": "attention.self.key",
-    "v": "attention.self.value",
-    "ao": "attention.output.dense",
-    "fi": "intermediate.dense",
-    "fo": "output.dense",
-    "aln": "attention.output.LayerNorm",
-    "oln": "output.LayerNorm",
-}
 
 
 def _convert(source: Directory, directory: Path, quantization: Quantization, device: str) -> None:
@@ -282,17 +266,12 @@ def _convert(source: Directory, directory: Path, quantization: Quantization, dev
         )
 
 
-def _reader(transformer: Any, first: int) -> Callable[..., npt.NDArray[np.float32]]:
+def _reader(transformer: Any, first: int) -> Tensor:
     """The transformer's tensors by the names of `mldata.encode.bert`; positions from `first` on."""
     state = {name: value.detach().float().numpy() for name, value in transformer.state_dict().items()}
 
     def tensor(name: str, *shape: int) -> npt.NDArray[np.float32]:
-        if name.startswith("emb.") and not name.startswith("emb.ln"):
-            found = state[f"{_TENSORS[name]}.weight"]
-        else:
-            place, kind, end = name.split(".")[0], *name.split(".")[1:]
-            layer = _TENSORS["emb.ln"] if place == "emb" else f"encoder.layer.{place[1:]}.{_LAYER[kind]}"
-            found = state[f"{layer}.{'weight' if end == 'w' else 'bias'}"]
+        found = state[transformers_name(name)]
         found = found[first:] if name == "emb.pos" else found
         if found.shape != shape:
             raise EngineError(f"the tensor {name} has shape {found.shape}, not {shape}")

