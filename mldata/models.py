@@ -10,13 +10,13 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from mldata.errors import InputError
-from mldata.settings import ModelSettings
+from mldata.settings import EngineSettings, ModelSettings, Run
 from mldata.store import sync
 
 WEIGHTS = ("*.json", "*.safetensors", "*.model", "*.spm", "*.txt", "*/config.json", "*/*.safetensors")
@@ -59,6 +59,22 @@ def cached(name: str, make: Callable[[Path], None]) -> Path:
         finally:
             shutil.rmtree(made, ignore_errors=True)
     return directory
+
+
+def uses_gpu(engines: Iterable[EngineSettings]) -> bool:
+    """Whether one of these engines runs on a GPU here."""
+    runs = [getattr(engine, "run", None) for engine in engines]
+    devices = {run.device for run in runs if isinstance(run, Run)}
+    return "cuda" in devices or ("auto" in devices and _has_gpu())
+
+
+@cache
+def _has_gpu() -> bool:
+    try:
+        import ctranslate2
+    except ImportError:
+        return False
+    return bool(ctranslate2.get_cuda_device_count())
 
 
 def find(settings: ModelSettings, patterns: Sequence[str] = WEIGHTS) -> Found:

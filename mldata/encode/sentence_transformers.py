@@ -97,8 +97,9 @@ def loaded(path: Path, device: Device, precision: Precision, kind: Any) -> Any:
     from safetensors import SafetensorError
     from transformers.utils import logging
 
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
+    bars: Any = logging  # which has no types
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
     try:
         return kind(
             str(path),
@@ -114,7 +115,7 @@ def loaded(path: Path, device: Device, precision: Precision, kind: Any) -> Any:
         raise InputError(f"the model {path} can't be loaded: {first_line(error)}") from None
     finally:
         if shown:
-            logging.enable_progress_bar()
+            bars.enable_progress_bar()
 
 
 def tokenised(
