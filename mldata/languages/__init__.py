@@ -88,7 +88,7 @@ MADLAD = {tag: codes[2][0] for tag, codes in _CODES.items() if codes[2]}
 OPUS = {tag: codes[3][0] for tag, codes in _CODES.items() if codes[3]}
 """Tag -> language code in the names of OPUS-MT models ("es", as in opus-mt-en-es)."""
 OPUS_LABELS = {tag: tuple(codes[4]) for tag, codes in _CODES.items() if codes[4]}
-"""Tag -> codes that OPUS-MT models of several targets have for it ("spa" in ">>spa<<"), the usual one first."""
+"""Tag -> codes that OPUS-MT models of several targets have for it ("spa" in ">>spa<<"), the usual first."""
 
 _FAMILIES = {
     "NLLB-200": set(NLLB),
@@ -194,7 +194,7 @@ def opus_code(tag: str) -> str:
 
 
 def opus_labels(tag: str) -> tuple[str, ...]:
-    """The codes that an OPUS-MT model of several targets may have for a language, "spa" in ">>spa<<", the usual
+    """The codes an OPUS-MT model of several targets may have for a language, "spa" in ">>spa<<", the usual
     one first; its vocabulary tells which. InputError if none is known."""
     return _code("OPUS-MT", OPUS_LABELS, tag)
 
