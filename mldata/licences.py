@@ -9,9 +9,8 @@ from __future__ import annotations
 import re
 from fnmatch import fnmatchcase
 
-# What the models' cards said, read in stored copies of them. OPUS-MT's cards say Apache-2.0 or CC-BY-4.0,
-# the project says CC-BY-4.0 of all its models: the stricter holds. Qwen, Mistral and others licence each model
-# on its own; those not listed here need `licence` in the recipe.
+# What the models' cards say. Those of OPUS-MT say Apache-2.0 or CC-BY-4.0, model by model: the stricter is given.
+# Families whose models differ (Qwen, Mistral) aren't here: the recipe states their licence.
 _MODELS = """
     baai/bge-m3                              | MIT
     cis-lmu/glotlid                          | Apache-2.0
