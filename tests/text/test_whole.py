@@ -53,7 +53,12 @@ def test_code_addresses_maths_and_html_are_protected_and_structure_is_not():
     shown = ANSWER
     for one in protected:
         shown = shown.replace(one, "", 1)
-    for one in ("# How to read a file\n\n", "\n- First, ", "| Sign | Meaning |\n|------|---------|\n", "\n---\n"):
+    for one in (
+        "# How to read a file\n\n",
+        "\n- First, ",
+        "| Sign | Meaning |\n|------|---------|\n",
+        "\n---\n",
+    ):
         assert one in shown
     assert "print(" not in shown
 
