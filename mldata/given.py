@@ -2,7 +2,7 @@
 
 Reading an aligned source writes them beside the source's chunks, one file a chunk with all languages. The
 stage `translate` then makes of a given text what it makes of an engine's: the text as it is, and segments
-paired with those of the source, so that all evidence is measured alike.
+paired with those of the source (`pairing`), so that all evidence is measured alike.
 """
 
 from __future__ import annotations

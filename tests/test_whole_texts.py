@@ -269,6 +269,27 @@ def test_the_turns_of_a_conversation_are_one_record(build):
     assert [turn["content"] for turn in made["prompt"]] == [SENTENCES[ENGLISH[n]] for n in (12, 1, 13)]
 
 
+def test_an_engine_of_whole_texts_tries_again_what_failed_in_segments(build):
+    class Lazy(Book):
+        def translate(self, segments, source, target):
+            made = super().translate(segments, source, target)
+            return [
+                Translation(s) if s.text == ENGLISH[13] else m for s, m in zip(segments, made, strict=True)
+            ]
+
+    rows = [pair("well", prompt=ENGLISH[12]), pair("badly", 2)]
+    texts = Texts("en>es", "es>en")
+    _, found = build(
+        rows, {"book": Lazy("en>es", "es>en"), "texts": texts}, translators=["book"], retry_with=["texts"]
+    )
+    assert texts.records[0] == [rows[1][field] for field in ("prompt", "chosen", "rejected")]
+    for row in rows:
+        assert found[row["id"], "es"]["reasons"] == []
+        assert found[row["id"], "es"]["chosen"] == said(row["chosen"], "en", "es")
+    assert len(texts.records) == 2  # there and back
+    assert found["badly", "es"]["translators"] == "texts"
+
+
 def test_a_store_from_before_problems_were_written_is_measured_and_read(build):
     rows, engines = [pair("a"), pair("b", 2)], {"texts": Texts("en>es", "es>en")}
     before = build(rows, engines)
