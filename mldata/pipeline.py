@@ -32,7 +32,7 @@ from mldata.store import Store
 from mldata.tasks import FOLDERS, Job, Retry, Stage, Task
 from mldata.text import split
 from mldata.translate import Translator, open_translator
-from mldata.translate.routes import Network, Route
+from mldata.translate.routes import Network, Route, wants_texts
 
 SAMPLED_CONCEPTS = 256
 """Concepts of which wrong items are made: of 256 of a kind, none accepted means under 1.5 % (95 %)."""
@@ -297,7 +297,7 @@ def plan(
         given=backs,
         engines=recipe.engines,
         allowance=allowance,
-        retries=_retries(digests, anchor, retries, engines.translators),
+        retries=_retries(digests, anchor, retries, engines.translators, encoder),
     )
     missing = [
         Task(stage, tag, chunk)
@@ -369,7 +369,7 @@ def _digests(
     source = fingerprint([splitting, measuring, _labels(anchor)])
     digests: dict[tuple[Stage, str], str] = {("measure_source", anchor): source}
     for target, both in routes.items():
-        digests["translate", target] = fingerprint([splitting, anchor, *_made_by(both, translators)])
+        digests["translate", target] = fingerprint([splitting, anchor, *_made_by(both, translators, encoder)])
     for target, back in backs.items():
         engines = back.engines(translators) if back else []
         pairing = [alignment.VERSION, encoder.digest, index.given[target]]
@@ -382,10 +382,11 @@ def _digests(
     return digests
 
 
-def _made_by(both: tuple[Route, Route], translators: Mapping[str, Translator]) -> list[Any]:
-    """The routes there and back, and their engines' digests."""
+def _made_by(both: tuple[Route, Route], translators: Mapping[str, Translator], encoder: Engine) -> list[Any]:
+    """The routes there and back, their engines' digests, and what pairs whole texts."""
     hops = [route.engines(translators) for route in both]
-    return [[str(route) for route in both], [[engine.digest for engine in route] for route in hops]]
+    pairing = [[alignment.VERSION, encoder.digest]] if wants_texts(both[0], translators) else []
+    return [[str(route) for route in both], [[engine.digest for engine in route] for route in hops], *pairing]
 
 
 def _used(routes: Sequence[Route | None], translators: Mapping[str, Translator]) -> list[Engine]:
@@ -398,6 +399,7 @@ def _retries(
     anchor: str,
     retries: Mapping[str, Sequence[tuple[Route, Route]]],
     translators: Mapping[str, Translator],
+    encoder: Engine,
 ) -> dict[str, tuple[Retry, ...]]:
     """Further attempts: measured among the first attempt's rows, whose digests are a part of theirs."""
     made = {}
@@ -405,7 +407,9 @@ def _retries(
         first = digests["measure", target]
         found = []
         for both in ways:
-            translate = fingerprint([digests["translate", target], anchor, *_made_by(both, translators)])
+            translate = fingerprint(
+                [digests["translate", target], anchor, *_made_by(both, translators, encoder)]
+            )
             found.append(Retry(*both, translate, fingerprint([translate, first])))
         if found:
             made[target] = tuple(found)
