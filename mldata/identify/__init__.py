@@ -63,7 +63,7 @@ def check_known(tag: str, names: Sequence[str]) -> None:
     if not any(labels.get(name, found.iso) for name in names):
         raise InputError(
             f'none of the identifiers {" ".join(names)} knows {found.name} ("{tag}"): name one that does in '
-            "the recipe, such as GlotLID (see the pipeline nllb)"
+            "the recipe, such as GlotLID (see the pipeline nllb), or leave the language out (--targets)"
         )
 
 
