@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from mldata import licences
 from mldata.errors import InputError
 from mldata.settings import EngineSettings, ModelSettings, Run
 from mldata.store import sync
@@ -75,6 +76,11 @@ def _has_gpu() -> bool:
     except ImportError:
         return False
     return bool(ctranslate2.get_cuda_device_count())
+
+
+def licence(settings: ModelSettings) -> str:
+    """SPDX expression of a model's licence, as the recipe states it or mldata knows it; or "unknown"."""
+    return settings.licence or licences.known(settings.model) or "unknown"
 
 
 def find(settings: ModelSettings, patterns: Sequence[str] = WEIGHTS) -> Found:

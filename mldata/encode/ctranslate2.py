@@ -25,7 +25,7 @@ from mldata.encode.directory import Directory, read_directory, read_json
 from mldata.encode.windows import embed, of_one_length, unit
 from mldata.engine import Engine
 from mldata.errors import EngineError, InputError
-from mldata.models import cached, find
+from mldata.models import cached, find, licence
 from mldata.settings import CTranslate2EncoderSettings, Device, Quantization
 
 VERSION = 1
@@ -79,7 +79,7 @@ class CTranslate2Encoder:
         self._name = f"encoder-{_digest(made_of)}"
         release = f"{found.name}, CTranslate2 {ctranslate2.__version__}, {settings.quantization}"
         digest = _digest([*made_of, settings.prompt])
-        self.engine = Engine(name, release, digest, settings.licence or "unknown")
+        self.engine = Engine(name, release, digest, licence(settings))
 
     @cached_property
     def _converted(self) -> Converted:

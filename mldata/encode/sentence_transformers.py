@@ -21,7 +21,7 @@ from mldata.encode.directory import read_directory
 from mldata.encode.windows import by_tokens, embed
 from mldata.engine import Engine
 from mldata.errors import InputError, first_line
-from mldata.models import find
+from mldata.models import find, licence
 from mldata.settings import Device, Precision, SentenceTransformersSettings
 
 PACKAGES = ("sentence-transformers", "transformers", "tokenizers", "torch")
@@ -40,7 +40,7 @@ class SentenceTransformersEncoder:
         made_of = [found.digest, *self._versions, settings.prompt, settings.precision]
         digest = hashlib.blake2b("\n".join(made_of).encode(), digest_size=16).hexdigest()
         release = f"{found.name}, {self._versions[0]}, {settings.precision}"
-        self.engine = Engine(name, release, digest, settings.licence or "unknown")
+        self.engine = Engine(name, release, digest, licence(settings))
 
     @cached_property
     def _model(self) -> Any:
