@@ -73,7 +73,8 @@ class Chat:
     def translate_records(
         self, records: Sequence[Sequence[Segment]], source: str, target: str
     ) -> list[list[Translation]]:
-        """One translation a text, in order; see `Reading` for what a text's `problem` can be.
+        """One translation a text, in order. Problems: "refused", "truncated", "too_long" (for the model's
+        context), "empty", "chatter" (talk besides the translation that can't be cut off), "spans_lost".
 
         EngineError if the server can't be used or the budget is used up: what was answered is kept.
         """

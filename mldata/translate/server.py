@@ -8,6 +8,7 @@ key goes into the header of a request, and nowhere else.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import math
@@ -62,6 +63,7 @@ class Server:
         self._turn = asyncio.Semaphore(concurrency)
         self._asked: dict[str, asyncio.Task[Reply]] = {}
         self._failure: EngineError | None = None
+        self._failed = asyncio.Event()
         self._client = httpx.AsyncClient(
             headers={"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {}),
             timeout=httpx.Timeout(None, connect=min(30.0, self._run.timeout)),
@@ -73,7 +75,10 @@ class Server:
         await self._client.__aenter__()
         return self
 
-    async def __aexit__(self, *error: Any) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, *error: Any) -> None:
+        if kind is not None:  # interrupted: don't wait for what is under way
+            for task in self._asked.values():
+                task.cancel()
         await asyncio.gather(*self._asked.values(), return_exceptions=True)
         await self._client.aclose()
 
@@ -95,6 +100,7 @@ class Server:
                 return await self._repeated(key, payload)
         except EngineError as error:
             self._failure = self._failure or error
+            self._failed.set()
             raise
 
     async def _repeated(self, key: str, payload: Payload) -> Reply:
@@ -114,7 +120,8 @@ class Server:
                     ) from None
                 # Full jitter: those that failed together don't come back together.
                 pause = random.uniform(0, min(_LONGEST, run.backoff * 2**repeat))
-                await asyncio.sleep(failure.wait + pause)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._failed.wait(), failure.wait + pause)
             except EngineError:
                 self._answers.free(reservation)
                 raise
