@@ -35,6 +35,8 @@ def translated(text: str, source: str, target: str) -> str:
 
 def _run(run: str, source: str, target: str) -> str:
     words = run.split()
+    if source == "ar":
+        return run
     english = [_WORDS.get((source, word.lower()), word) for word in words]
     for n in range(len(english) - 1):
         before, after = english[n : n + 2]
