@@ -107,9 +107,10 @@ class ChatRun(_Settings):
     )
 
 
-_OWN_FIELDS = frozenset(
-    "model messages n stream temperature seed max_tokens max_completion_tokens response_format".split()
-)
+_OWN_FIELDS = {"model", "messages", "n", "stream", "temperature", "seed", "response_format"} | {
+    "max_tokens",
+    "max_completion_tokens",
+}
 
 
 class ChatSettings(ModelSettings):
@@ -163,7 +164,9 @@ class ChatSettings(ModelSettings):
         if self.template == "translategemma" and self.user is None and self.system is not None:
             raise ValueError("translategemma takes no system message")
         if self.context == "record" and self.user is None and self.template != "instruct":
-            raise ValueError('context = "record" needs the template "instruct", or a user message of your own')
+            raise ValueError(
+                'context = "record" needs the template "instruct", or a user message of your own'
+            )
         if taken := sorted(_OWN_FIELDS & set(self.extra)):
             raise ValueError(f"extra can't hold {', '.join(taken)}: mldata sets it")
         return self

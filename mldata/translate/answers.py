@@ -141,7 +141,7 @@ class Answers:
         with self._transaction():
             if (known := self.find(key)) is not None:
                 return known
-            under_way = [row[0] for row in self._reserved() if self._is_alive(*row[1:])]
+            under_way = self._under_way()
             if key in under_way:
                 return None
             total = self._sum("totals") + self._sum("reserved")
@@ -210,23 +210,12 @@ class Answers:
                 raise
             self._database.execute("commit")
 
-    def _reserved(self) -> list[tuple[str, str, int, float]]:
-        # Those of dead processes may be many; `until` leaves the few that can still be answered.
-        return self._database.execute(
-            "select key, host, process, until from reserved where until > ?", (time.time(),)
+    def _under_way(self) -> list[str]:
+        """The keys of requests that may still be answered; of another machine's, only time tells."""
+        rows = self._database.execute(
+            "select key, host, process from reserved where until > ?", (time.time(),)
         ).fetchall()
-
-    def _is_alive(self, host: str, process: int, until: float) -> bool:
-        """Whether a reservation's request may still be answered; what another machine does isn't known."""
-        if host != self._host:
-            return until > time.time()
-        try:
-            os.kill(process, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:  # somebody else's, and so alive
-            return True
-        return True
+        return [key for key, host, process in rows if host != self._host or _is_alive(process)]
 
     def _sum(self, table: str) -> int:
         return int(self._database.execute(f"select coalesce(sum(cost), 0) from {table}").fetchone()[0])
@@ -236,10 +225,20 @@ class Answers:
         lost = self._sum("reserved")
         unanswered = f", {lost / _UNIT:.6g} of it perhaps, on requests without an answer" if lost else ""
         return (
-            f"{self._engine}: the budget of {(self._limit or 0) / _UNIT:.6g} is used up: {total / _UNIT:.6g} went "
-            f"on {requests} answers{unanswered}, and the next request may cost {bound / _UNIT:.6g}. Nothing is "
-            "lost: run the same command with a higher --max-cost"
+            f"{self._engine}: the budget of {(self._limit or 0) / _UNIT:.6g} is used up: "
+            f"{total / _UNIT:.6g} went on {requests} answers{unanswered}, and the next request may cost "
+            f"{bound / _UNIT:.6g}. Nothing is lost: run the same command with a higher --max-cost"
         )
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ import asyncio
 import hashlib
 import json
 import os
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import permutations
 from typing import Any
@@ -42,8 +42,8 @@ class Chat:
             raise InputError(f"{name} asks a model server: pip install 'mldata[llm]'") from None
         if allowance.max_cost is not None and not (settings.price_input or settings.price_output):
             raise InputError(
-                f"a budget is given, and [engines.{name}] no price: add price_input and price_output, money for "
-                "a million tokens"
+                f"a budget is given, and [engines.{name}] no price: add price_input and price_output, "
+                "money for a million tokens"
             )
         self._name, self._settings, self._allowance = name, settings, allowance
         _key(name, settings)
@@ -112,7 +112,13 @@ class Chat:
 class _Asking:
     """One call: which requests make the translations of a record."""
 
-    def __init__(self, ask: Any, settings: ChatSettings, source: str, target: str) -> None:
+    def __init__(
+        self,
+        ask: Callable[[Mapping[str, Any]], Awaitable[Reply]],
+        settings: ChatSettings,
+        source: str,
+        target: str,
+    ) -> None:
         self._ask, self._settings, self._source, self._target = ask, settings, source, target
 
     async def record(self, texts: Sequence[Segment]) -> list[Translation]:
@@ -151,7 +157,9 @@ class _Asking:
             form = prompts.form_of([segment.text for segment in segments], attempt)
             masked = [_masked(segment, form) for segment in segments]
             keys = prompts.keys_of(masked)
-            messages, more = prompts.of_record(self._settings, masked, self._source, self._target, attempt > 0)
+            messages, more = prompts.of_record(
+                self._settings, masked, self._source, self._target, attempt > 0
+            )
             reply = await self._ask(self._payload(messages, more, masked))
             values, problem = replies.read_record(reply, keys)
             if problem in ("truncated", "refused", "too_long"):
@@ -159,8 +167,8 @@ class _Asking:
             if problem:
                 continue
             read = [
-                self._read(Reply(value, "stop"), *one, form)
-                for value, *one in zip(values, segments, masked, strict=True)
+                self._read(Reply(value, "stop"), segment, text, form)
+                for value, segment, text in zip(values, segments, masked, strict=True)
             ]
             made = [None if one.problem else one for one in read]
             if None not in made:
@@ -218,7 +226,8 @@ def _key(name: str, settings: ChatSettings) -> str | None:
     if not key or not key.isascii() or not key.isprintable():
         state = "isn't set" if not key else "holds what can't be a key"
         raise InputError(
-            f"{name}: the environment variable {variable} {state}; put the server's key there, or drop api_key"
+            f"{name}: the environment variable {variable} {state}; put the server's key there, "
+            "or drop api_key"
         )
     return key
 

@@ -40,7 +40,9 @@ TEMPLATES = {"instruct": (_SYSTEM, _USER, _RECORD), "tower": (_TOWER,), "transla
 """The words of each template, for digests; TranslateGemma's are in the model's own chat template."""
 
 _FIRM_MARKS = "The translation must hold each of these marks exactly once, unchanged: {marks}"
-_FIRM_JSON = "Answer with nothing but a JSON object with the keys {keys}, each value a string that isn't empty."
+_FIRM_JSON = (
+    "Answer with nothing but a JSON object with the keys {keys}, each value a string that isn't empty."
+)
 FIRM = (_FIRM_MARKS, _FIRM_JSON)
 
 FORMS = (("⟦", "⟧"), ("⟪", "⟫"), ("<<<", ">>>"), ("⦗#", "#⦘"))
@@ -133,7 +135,7 @@ def _words(source: str, target: str) -> dict[str, str]:
 
 
 def _filled(template: str, values: Mapping[str, str]) -> str:
-    """One pass: braces of what is put in stay as they are, and so do those of the template it doesn't know."""
+    """One pass: braces of what is put in stay as they are, and so do the template's that name nothing."""
     return re.sub(
         "|".join(rf"\{{{name}\}}" for name in values), lambda found: values[found[0][1:-1]], template
     )

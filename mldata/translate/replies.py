@@ -34,7 +34,8 @@ _TALK = re.compile(
     r"\b(?:the|this|my|your) translat(?:ion|ed)|\btranslat(?:ed|ion) (?:of|from|to|into) ", re.IGNORECASE
 )
 _REFUSAL = re.compile(
-    r"(?:(?:i'm|i’m|i am) (?:really |very |so |truly )?sorry\b|(?:sorry|apologies|unfortunately),? (?:but )?i\b|"
+    r"(?:(?:i'm|i’m|i am) (?:really |very |so |truly )?sorry\b|"
+    r"(?:sorry|apologies|unfortunately),? (?:but )?i\b|"
     r"i (?:can't|can’t|cannot|can not|won't|won’t|will not|am unable to|am not able to)\b|"
     r"(?:i'm|i’m) (?:unable|not able|not comfortable)\b|i (?:must|have to) (?:decline|refuse)\b|"
     r"as an (?:ai|artificial)\b|my apologies\b|i apologi[sz]e\b)",
@@ -47,7 +48,8 @@ _REFUSAL_ELSEWHERE = re.compile(
     r"(?:je suis )?désolée?,? (?:mais )?je ne peux pas|je ne peux pas (?:aider|fournir|vous)|"
     r"(?:es )?tut mir leid,? (?:aber )?(?:ich|dabei|das)|ich kann (?:dabei|ihnen|dir) (?:leider )?nicht|"
     r"mi dispiace,? (?:ma )?non posso|ho sento,? (?:però )?no puc|het spijt me,? (?:maar )?ik kan|"
-    r"извините,? (?:но )?я не могу|很?抱歉，?我(?:无法|無法|不能)|申し訳(?:ありません|ございません)が.{0,60}(?:できません|できかねます)|"
+    r"извините,? (?:но )?я не могу|很?抱歉，?我(?:无法|無法|不能)|"
+    r"申し訳(?:ありません|ございません)が.{0,60}(?:できません|できかねます)|"
     r"죄송하지만.{0,60}수 없",
     re.IGNORECASE,
 )
@@ -131,9 +133,9 @@ def _unwrapped(answer: str, text: str) -> str:
         answer = found[1].strip()
     closing = _QUOTES.get(answer[:1])
     inside = answer[1:-1]
-    quoted = len(answer) > 2 and closing and answer.endswith(closing)
-    if quoted and answer[0] not in inside and closing not in inside and source[:1] not in _QUOTES:
-        answer = inside.strip()
+    if closing and inside and answer.endswith(closing) and source[:1] not in _QUOTES:
+        alone = answer[0] not in inside and closing not in inside
+        answer = inside.strip() if alone else answer
     return answer
 
 

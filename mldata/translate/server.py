@@ -15,6 +15,7 @@ import math
 import random
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -65,7 +66,8 @@ class Server:
         self._failure: EngineError | None = None
         self._failed = asyncio.Event()
         self._client = httpx.AsyncClient(
-            headers={"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {}),
+            headers={"Content-Type": "application/json"}
+            | ({"Authorization": f"Bearer {key}"} if key else {}),
             timeout=httpx.Timeout(None, connect=min(30.0, self._run.timeout)),
             limits=httpx.Limits(max_connections=concurrency),
         )
@@ -85,7 +87,8 @@ class Server:
     async def ask(self, payload: Payload) -> Reply:
         """The answer to `payload`, from the store if there; EngineError if there is none to be had.
 
-        A text too long for the model and one its filter refuses answer `finish` "too_long" and "content_filter".
+        For a text too long for the model, or one that its filter refuses, `finish` is "too_long" or
+        "content_filter".
         """
         key = digest(payload, self._settings.revision)
         if key not in self._asked:
@@ -104,7 +107,7 @@ class Server:
             raise
 
     async def _repeated(self, key: str, payload: Payload) -> Reply:
-        run, bound = self._run, _Bound.of(payload)
+        run, bound = self._run, _bound(payload)
         for repeat in range(run.retries + 1):
             reservation = await self._reserved(key, self._cost(bound.tokens_in, bound.tokens_out))
             if isinstance(reservation, Reply):
@@ -132,7 +135,8 @@ class Server:
                 if refused:  # by the server, before the model saw it: not billed, and not kept
                     self._answers.free(reservation)
                     return reply
-                return self._answers.record(key, reservation, reply, self._cost_of(reply))
+                cost = self._cost(reply.tokens_in, reply.tokens_out)
+                return self._answers.record(key, reservation, reply, cost)
         raise AssertionError("the last repeat returns or raises")
 
     async def _reserved(self, key: str, cost: int) -> Reply | str:
@@ -145,7 +149,7 @@ class Server:
             await asyncio.sleep(_POLL * random.uniform(1, 2))
 
     async def _once(self, payload: Payload, bound: _Bound) -> tuple[Reply, bool]:
-        """One request: its answer, and whether the server itself refused it. Raises _Failed or EngineError."""
+        """One request: its answer, and whether the server itself refused it; or _Failed, or EngineError."""
         try:
             async with asyncio.timeout(self._run.timeout):
                 response = await self._client.post(self._url, content=json.dumps(payload).encode())
@@ -192,9 +196,6 @@ class Server:
         ]
         return Reply(text, finish, refused, counts[0], counts[1])
 
-    def _cost_of(self, reply: Reply) -> int:
-        return self._cost(reply.tokens_in, reply.tokens_out)
-
     def _cost(self, tokens_in: int, tokens_out: int) -> int:
         """In billionths; prices are for a million tokens."""
         settings = self._settings
@@ -208,19 +209,23 @@ class Server:
         return text if len(text) <= 300 else f"{text[:300]}…"
 
 
+@dataclass(frozen=True)
 class _Bound:
-    """The most tokens a request can take: a token is never less than a byte of UTF-8."""
+    """The most tokens a request can take."""
 
-    def __init__(self, tokens_in: int, tokens_out: int) -> None:
-        self.tokens_in, self.tokens_out = tokens_in, tokens_out
+    tokens_in: int
+    tokens_out: int
 
-    @classmethod
-    def of(cls, payload: Payload) -> _Bound:
-        # All of the payload, since servers put a schema or fields of a template into the prompt, and what a
-        # chat template adds by itself: TranslateGemma's some hundred tokens are the most we know of.
-        size = len(json.dumps(payload, ensure_ascii=False).encode("utf-8", "replace"))
-        most = payload.get("max_tokens", payload.get("max_completion_tokens", 0))
-        return cls(size + 256 + 16 * len(payload["messages"]), int(most))
+
+def _bound(payload: Payload) -> _Bound:
+    """A token is never less than a byte of UTF-8.
+
+    All of the payload counts, since servers put a schema or fields of a template into the prompt, and what a
+    chat template adds by itself: TranslateGemma's hundred tokens are the most we know of.
+    """
+    size = len(json.dumps(payload, ensure_ascii=False).encode("utf-8", "replace"))
+    most = payload.get("max_tokens", payload.get("max_completion_tokens", 0))
+    return _Bound(size + 256 + 16 * len(payload["messages"]), int(most))
 
 
 _ADVICE = {

@@ -57,9 +57,12 @@ class ChatServer:
     """The fault of the n-th request (from 0), which asks for a text; None answers it."""
     words: str | None = None
     """What an error says, or a "said" answer is; {key} is the key that came with the request."""
-    usage: tuple[int, int] | None = (20, 10)
+    usage: tuple[int, int] | None = (300, 100)
     """Tokens in and out that each answer reports, or no usage at all."""
     delay: float = 0.0
+    """Seconds each answer takes."""
+    slow: float = 0.6
+    """Seconds that the fault "slow" takes before it hangs up."""
     requests: int = 0
     answered: Counter[str] = field(default_factory=Counter)
     bodies: list[dict[str, Any]] = field(default_factory=list)
@@ -135,7 +138,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def fail(self, fault: str) -> None:
         if fault == "slow":
-            time.sleep(0.6)
+            time.sleep(self.state.slow)
         elif fault in ("dropped", "cut"):
             if fault == "cut":
                 self.send_response(200)
@@ -191,7 +194,9 @@ def understood(body: dict[str, Any]) -> tuple[str, str, dict[str, str], bool]:
         assert body["chat_template_kwargs"]["target_lang_code"] == part["target_lang_code"]
         return part["source_lang_code"], part["target_lang_code"], {"": part["text"]}, False
     if tower := re.search(
-        r"^Translate the following text from (\w+) into (\w+)\.\n\1: (.*)\n\2:$", content, re.DOTALL | re.MULTILINE
+        r"^Translate the following text from (\w+) into (\w+)\.\n\1: (.*)\n\2:$",
+        content,
+        re.DOTALL | re.MULTILINE,
     ):
         return NAMES[tower[1]], NAMES[tower[2]], {"": tower[3]}, False
     system = body["messages"][0]["content"]
