@@ -54,7 +54,7 @@ apertium: .venv/embedded  ## Debian's translation packages (GPL), through apt
 	@touch $@
 
 .venv/dev: .venv/train
-	$(PIP) -e '.[embedded,train,benchmarks,dev]'
+	$(PIP) -e '.[embedded,hub,llm,train,benchmarks,dev]'
 	@touch $@
 
 clean:  ## remove what was installed and built

@@ -15,6 +15,4 @@ class Engine:
     digest: str
     """Changes with everything that can change the engine's output: versions, weights, parameters."""
     licence: str
-    """SPDX expression of the engine and its model."""
-    commercial: bool = True
-    """False where the licence forbids commercial use of what the engine makes (NLLB is CC-BY-NC)."""
+    """SPDX expression of the engine and its model, or "unknown"."""

@@ -7,20 +7,22 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
 from pydantic import ValidationError
 
-from mldata import pipeline, screening, selection, shards, tightening
+from mldata import attempts, pipeline, screening, selection, shards, tightening
 from mldata.calibration import Calibration, tightened
 from mldata.errors import InputError
 from mldata.languages import language
+from mldata.measured import Measured
 from mldata.memory import Peak
+from mldata.models import uses_gpu
 from mldata.pipeline import Plan
-from mldata.recipe import CalibrationPolicy, Policy, Recipe, load_recipe
-from mldata.selection import Measured
+from mldata.recipe import CalibrationPolicy, Licence, Policy, Recipe, load_recipe
 from mldata.shards import Manifest
 from mldata.sources import Format, Source, open_source
 from mldata.sources.aligned import Aligned, open_aligned
@@ -46,16 +48,20 @@ def plan(
     language_column: str | None = None,
     limit: int | None = None,
     back_translation: bool = True,
+    licence: Licence | None = None,
+    max_cost: float | None = None,
     overwrite: bool = False,
 ) -> Plan:
     """Read `source`, choose `targets` ("12", "all", "es,fr") and list what is missing in the store.
 
     Instead of a source to translate, `aligned` names rows whose translations exist: one place that holds all
     languages, or one a language as "es=FILE" (see `open_aligned`). Translates nothing. `out` is sets/<name
-    of the source> and the store `out` with ".work" added, unless they are given.
+    of the source> and the store `out` with ".work" added, unless they are given. `licence` "commercial"
+    refuses engines whose licence forbids that or isn't known. `max_cost` is what all paid requests kept in
+    the store may have cost together, in the currency of the recipe's prices.
     """
     loaded = load_recipe(recipe)
-    selection.check_rules(loaded.rules, loaded.anchor_rules)
+    selection.check_rules(loaded.rules, loaded.anchor_rules, loaded.rank_by)
     found = open_input(
         source,
         aligned,
@@ -72,7 +78,14 @@ def plan(
     if store.exists() and not store.is_dir():
         raise InputError(f"{store} is a file, and can't be the work store: choose another place with --work")
     return pipeline.plan(
-        found, loaded, targets=targets, work=store, anchor=anchor, back_translation=back_translation
+        found,
+        loaded,
+        targets=targets,
+        work=store,
+        anchor=anchor,
+        back_translation=back_translation,
+        licence=licence,
+        max_cost=max_cost,
     )
 
 
@@ -158,8 +171,12 @@ def finish(
     decontaminate: Sequence[str] | None = None,
     calibration: bool = True,
     done: Callable[[Task], None] = lambda task: None,
+    more: Callable[[Sequence[Task]], None] = lambda tasks: None,
 ) -> Manifest:
-    """Run what a plan misses, calibrate unless the recipe or `calibration` says not to, then select."""
+    """Run what a plan misses, calibrate unless the recipe or `calibration` says not to, then select.
+
+    Rows that break a rule are tried again where the recipe says so; `more` is told of the tasks this adds.
+    """
     started = time.monotonic()
     recipe = made.recipe
     selection.change_rules(recipe.rules, rules)  # hours of work should not end with a rule misspelt
@@ -169,8 +186,9 @@ def finish(
     # A file that can't be used is told before hours of work.
     screening.read_evaluations(policy_made, made.anchor)
     with Peak() as peak:
-        pipeline.run(made, workers=workers or os.cpu_count() or 1, done=done)
-        facts = {
+        count = workers or default_workers(recipe)
+        pipeline.run(made.job, made.missing, workers=count, done=done)
+        facts: dict[str, Any] = {
             "command": sys.argv,
             "machine": f"{platform.platform()}, {os.cpu_count()} CPUs, Python {platform.python_version()}",
             "tasks_run": len(made.missing),
@@ -178,11 +196,22 @@ def finish(
         measured = Measured.of_plan(made)
         wanted = calibration and recipe.calibration.enabled
         found = tightening.calibrate(measured, made.targets, recipe.calibration) if wanted else None
+        applied = selection.change_rules(tightened(found, recipe.rules, made.targets), rules)
+        measured = replace(measured, retry_rules=tuple(applied))
+        for number in range(1, max(map(len, made.job.retries.values()), default=0) + 1):
+            tasks = [
+                task
+                for task in attempts.tasks(measured, made.targets, number)
+                if not made.job.path(task).exists()
+            ]
+            more(tasks)
+            pipeline.run(made.job, tasks, workers=count, done=done)
+            facts["tasks_run"] += len(tasks)
         manifest = selection.select(
             measured,
             Path(out),
             targets=made.targets,
-            rules=selection.change_rules(tightened(found, recipe.rules, made.targets), rules),
+            rules=applied,
             policy=policy_made,
             calibration=found,
             run=facts,
@@ -190,6 +219,11 @@ def finish(
     facts |= {"seconds": round(time.monotonic() - started, 1), "peak_memory_bytes": peak.bytes}
     shards.write_json(Path(out) / "run.json", facts)
     return manifest
+
+
+def default_workers(recipe: Recipe) -> int:
+    """One a core; one where an engine runs on a GPU, as each worker would load its models onto it again."""
+    return 1 if uses_gpu(recipe.engines.values()) else os.cpu_count() or 1
 
 
 def select(

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from mldata.errors import InputError
-from mldata.settings import ModelSettings
+from mldata.settings import EngineSettings, ModelSettings, Run
 
 WEIGHTS = ("*.json", "*.safetensors", "*.model", "*.spm", "*.txt", "*/config.json", "*/*.safetensors")
 """What is fetched of a transformers or sentence-transformers model; pickles (*.bin, *.pt) are not."""
@@ -35,6 +35,22 @@ class Found:
 def cache_home() -> Path:
     """Where mldata keeps what it can make again: $XDG_CACHE_HOME/mldata, or ~/.cache/mldata."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mldata"
+
+
+def uses_gpu(engines: Iterable[EngineSettings]) -> bool:
+    """Whether one of these engines runs on a GPU here."""
+    runs = [getattr(engine, "run", None) for engine in engines]
+    devices = {run.device for run in runs if isinstance(run, Run)}
+    return "cuda" in devices or ("auto" in devices and _has_gpu())
+
+
+@cache
+def _has_gpu() -> bool:
+    try:
+        import ctranslate2
+    except ImportError:
+        return False
+    return bool(ctranslate2.get_cuda_device_count())
 
 
 def find(settings: ModelSettings, patterns: Sequence[str] = WEIGHTS) -> Found:

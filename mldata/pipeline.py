@@ -7,9 +7,10 @@ a language, adding rows and going on after a crash are one operation, and doing 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from mldata import chunks, evidence, given
 from mldata import text as text_room
@@ -22,15 +23,16 @@ from mldata.evidence import alignment, damage
 from mldata.executors import local
 from mldata.identify import open_identifier
 from mldata.languages import canonical, covering, language
-from mldata.recipe import Recipe, fingerprint
+from mldata.licences import allows_commercial
+from mldata.recipe import Licence, Recipe, fingerprint
 from mldata.settings import Allowance
 from mldata.sources import Source
 from mldata.sources.aligned import Aligned
 from mldata.store import Store
-from mldata.tasks import FOLDERS, Job, Stage, Task
+from mldata.tasks import FOLDERS, Job, Retry, Stage, Task
 from mldata.text import split
 from mldata.translate import Translator, open_translator
-from mldata.translate.routes import Route, find_route
+from mldata.translate.routes import Network, Route
 
 SAMPLED_CONCEPTS = 256
 """Concepts of which wrong items are made: of 256 of a kind, none accepted means under 1.5 % (95 %)."""
@@ -55,12 +57,14 @@ class Plan:
         """Files the build needs, there or missing."""
         return len(self.index.chunks) * (2 * len(self.targets) + 1)
 
-    def routes(self, target: str) -> tuple[str, str]:
-        """The ways there and back, as tables show them."""
+    def ways(self, target: str) -> tuple[str, str, str, str, str]:
+        """The way there and the way back with their engines, and the engines of further attempts."""
         if target in self.job.given:
-            return given.ROUTE, str(self.job.given[target] or "-")
+            back = self.job.given[target]
+            return given.ROUTE, "-", str(back or "-"), back.translators if back else "-", "-"
         there, back = self.job.routes[target]
-        return str(there), str(back)
+        again = ", ".join(retry.there.translators for retry in self.job.retries.get(target, ()))
+        return str(there), there.translators, str(back), back.translators, again or "-"
 
     def distinct_segments(self) -> int:
         """Different segments of the source: what one language costs. Reads and splits the whole source."""
@@ -76,26 +80,77 @@ class Plan:
 class Installed:
     """The translators of a recipe that are installed, and what to say of the others."""
 
+    recipe: Recipe
     translators: dict[str, Translator]
     absent: dict[str, str]
     """Name -> one sentence with the install command."""
+    _networks: dict[tuple[str, ...], Network] = field(default_factory=dict, repr=False)
 
     def routes(self, anchor: str, target: str) -> tuple[Route, Route] | None:
         """The way to `target` and back, or None."""
-        there = find_route(self.translators, anchor, target)
-        back = find_route(self.translators, target, anchor)
-        return (there, back) if there and back else None
+        way = self.recipe.way(target)
+        return self._both(way.translators, way.back_translators, anchor, target)
+
+    def retries(self, anchor: str, target: str) -> list[tuple[Route, Route]]:
+        """The ways of the further attempts: by the engines of `retry_with` that know the language.
+
+        InputError for one that isn't installed, or that a language names and that doesn't know it.
+        """
+        way = self.recipe.way(target)
+        found: list[tuple[Route, Route]] = []
+        first = self.routes(anchor, target)
+        for name in way.retry_with:
+            if name in self.absent:
+                raise InputError(f"the pipeline {self.recipe.name} retries with {name}. {self.absent[name]}")
+            both = self._both([name], [name, *way.back_translators], anchor, target)
+            if both and first and both[0] != first[0] and both not in found:
+                found.append(both)
+            elif not both and way.named:
+                raise InputError(
+                    f"the pipeline {self.recipe.name} retries {target} with {name}, which doesn't translate "
+                    f"{anchor}→{target}"
+                )
+        return found
+
+    def back(self, target: str, anchor: str) -> Route | None:
+        """The way back alone."""
+        return self._network(self.recipe.way(target).back_translators).route(target, anchor)
+
+    def _both(
+        self, there: Sequence[str], back: Sequence[str], anchor: str, target: str
+    ) -> tuple[Route, Route] | None:
+        pivot = self.recipe.way(target).pivot
+        legs = [(anchor, target)] if pivot is None else [(anchor, pivot), (pivot, target)]
+        forward = [self._network(there).route(*leg) for leg in legs]
+        backward = [self._network(back).route(end, start) for start, end in reversed(legs)]
+        whole = [_joined(forward), _joined(backward)]
+        return (whole[0], whole[1]) if whole[0] and whole[1] else None
+
+    def _network(self, names: Sequence[str]) -> Network:
+        known = tuple(dict.fromkeys(name for name in names if name in self.translators))
+        if known not in self._networks:
+            self._networks[known] = Network({name: self.translators[name] for name in known})
+        return self._networks[known]
 
 
-def installed(recipe: Recipe) -> Installed:
+def _joined(legs: Sequence[Route | None]) -> Route | None:
+    whole = None
+    for leg in legs:
+        if leg is None:
+            return None
+        whole = whole.then(leg) if whole else leg
+    return whole
+
+
+def installed(recipe: Recipe, allowance: Allowance | None = None) -> Installed:
     """Open the recipe's translators; those that aren't installed are named with the remedy."""
     translators, absent = {}, {}
-    for name in recipe.translators:
+    for name in recipe.all_translators:
         try:
-            translators[name] = open_translator(name, recipe.engines)
+            translators[name] = open_translator(name, recipe.engines, allowance)
         except InputError as error:
             absent[name] = str(error)
-    return Installed(translators, absent)
+    return Installed(recipe, translators, absent)
 
 
 def choose_targets(wanted: str, recipe: Recipe, anchor: str, engines: Installed) -> tuple[str, ...]:
@@ -130,16 +185,19 @@ def choose_targets(wanted: str, recipe: Recipe, anchor: str, engines: Installed)
         language(target)  # identifiers must know it too
         routes = engines.routes(anchor, target)
         assert routes is not None
-        _no_fallback(target, routes, recipe, engines)
+        way = recipe.way(target)
+        for route, names in zip(routes, (way.translators, way.back_translators), strict=True):
+            _no_fallback(target, route, names, engines)
     return tuple(chosen)
 
 
-def _no_fallback(target: str, routes: Sequence[Route], recipe: Recipe, engines: Installed) -> None:
-    """An engine may be absent only if the routes use none that the recipe prefers less."""
-    used = {recipe.translators.index(hop.translator) for route in routes for hop in route.hops}
-    for name, remedy in engines.absent.items():
-        if recipe.translators.index(name) < max(used):
-            raise InputError(f"the pipeline {recipe.name} prefers {name} for {target}. {remedy}")
+def _no_fallback(target: str, route: Route, names: Sequence[str], engines: Installed) -> None:
+    """An engine may be absent only if the route uses none that the recipe prefers less."""
+    least = max(names.index(hop.translator) for hop in route.hops)
+    for name in names[:least]:
+        if name in engines.absent:
+            remedy = engines.absent[name]
+            raise InputError(f"the pipeline {engines.recipe.name} prefers {name} for {target}. {remedy}")
 
 
 def choose_given(wanted: str, recipe: Recipe, index: SourceIndex) -> tuple[str, ...]:
@@ -173,9 +231,9 @@ def way_back(target: str, anchor: str, recipe: Recipe, engines: Installed) -> Ro
 
     InputError where it would avoid an engine that the recipe prefers and that isn't installed.
     """
-    route = find_route(engines.translators, covering(target) or target, covering(anchor) or anchor)
+    route = engines.back(covering(target) or target, covering(anchor) or anchor)
     if route is not None:
-        _no_fallback(target, [route], recipe, engines)
+        _no_fallback(target, route, recipe.way(target).back_translators, engines)
     return route
 
 
@@ -187,34 +245,43 @@ def plan(
     work: Path,
     anchor: str | None = None,
     back_translation: bool = True,
+    licence: Licence | None = None,
+    max_cost: float | None = None,
 ) -> Plan:
     """Read the source into the store, choose targets and routes, and list what is missing.
 
     Translations that came with the source are translated back where the recipe's engines can, unless
-    `back_translation` is off.
+    `back_translation` is off. `licence` and `max_cost` as in `library.plan`.
     """
+    allowance = Allowance(work, max_cost)
     anchor = canonical(anchor) if anchor else recipe.anchor
     language(anchor)
     store = Store(work)
     routes: dict[str, tuple[Route, Route]] = {}
     backs: dict[str, Route | None] = {}
+    retries: dict[str, list[tuple[Route, Route]]] = {}
     if isinstance(source, Aligned):
         index = _imported(source, store)
         chosen = choose_given(targets, recipe, index)
-        engines = installed(recipe) if back_translation else Installed({}, {})
+        engines = installed(recipe, allowance) if back_translation else Installed(recipe, {}, {})
         backs = {target: way_back(target, anchor, recipe, engines) for target in chosen}
     else:
-        engines = installed(recipe)
+        engines = installed(recipe, allowance)
         chosen = choose_targets(targets, recipe, anchor, engines)
         for target in chosen:
             both = engines.routes(anchor, target)
             assert both is not None
             routes[target] = both
+            retries[target] = engines.retries(anchor, target)
     identifiers = [open_identifier(name, recipe.engines).engine for name in recipe.identifiers]
     encoder = open_encoder(recipe.encoder, recipe.engines).engine
+    ways = [*routes.values(), *(both for more in retries.values() for both in more)]
+    used = _used([route for both in ways for route in both] + [*backs.values()], engines.translators)
+    if (licence or recipe.licence) == "commercial":
+        _check_licences([*used, *identifiers, encoder])
     if isinstance(source, Source):
         index = _imported(source, store)
-    digests, used = _digests(index, anchor, routes, backs, engines.translators, identifiers, encoder)
+    digests = _digests(index, anchor, routes, backs, engines.translators, identifiers, encoder)
     job = Job(
         work=work,
         source=index.digest,
@@ -227,7 +294,8 @@ def plan(
         sampled=frozenset(sampled_chunks(store, index) if recipe.calibration.enabled else ()),
         given=backs,
         engines=recipe.engines,
-        allowance=Allowance(work),
+        allowance=allowance,
+        retries=_retries(digests, anchor, retries, engines.translators),
     )
     missing = [
         Task(stage, tag, chunk)
@@ -236,6 +304,17 @@ def plan(
         for chunk in _missing(job, store, stage, tag, index.chunks)
     ]
     return Plan(recipe, anchor, chosen, index, job, (*used, *identifiers, encoder), tuple(missing))
+
+
+def _check_licences(engines: Sequence[Engine]) -> None:
+    """InputError naming the engines whose licences forbid commercial use, or leave it open."""
+    refused = [engine for engine in engines if not allows_commercial(engine.licence)]
+    if refused:
+        named = ", ".join(f"{engine.name} ({engine.licence})" for engine in refused)
+        raise InputError(
+            f"not for commercial use, or not known to be: {named}. Choose other engines, state a model's "
+            "`licence` in its table below [engines], or build with --licence any"
+        )
 
 
 def sampled_chunks(store: Store, index: SourceIndex) -> tuple[str, ...]:
@@ -274,8 +353,8 @@ def _digests(
     translators: Mapping[str, Translator],
     identifiers: Sequence[Engine],
     encoder: Engine,
-) -> tuple[dict[tuple[Stage, str], str], list[Engine]]:
-    """What decides each stage's output in each language, and the translators' engines used."""
+) -> dict[tuple[Stage, str], str]:
+    """What decides each stage's output in each language."""
     splitting = [text_room.VERSION, version("sentencex"), version("markdown-it-py")]
     measuring = [
         evidence.VERSION,
@@ -287,16 +366,10 @@ def _digests(
     ]
     source = fingerprint([splitting, measuring, _labels(anchor)])
     digests: dict[tuple[Stage, str], str] = {("measure_source", anchor): source}
-    used: dict[Engine, None] = {}
     for target, both in routes.items():
-        hops = [route.engines(translators) for route in both]
-        used.update(dict.fromkeys(engine for route in hops for engine in route))
-        digests["translate", target] = fingerprint(
-            [splitting, anchor, [str(r) for r in both], [[e.digest for e in route] for route in hops]]
-        )
+        digests["translate", target] = fingerprint([splitting, anchor, *_made_by(both, translators)])
     for target, back in backs.items():
         engines = back.engines(translators) if back else []
-        used.update(dict.fromkeys(engines))
         pairing = [alignment.VERSION, encoder.digest, index.given[target]]
         digests["translate", target] = fingerprint(
             [splitting, anchor, target, pairing, str(back), [engine.digest for engine in engines]]
@@ -304,7 +377,37 @@ def _digests(
     for target in (*routes, *backs):
         made = digests["translate", target]
         digests["measure", target] = fingerprint([made, source, _labels(target)])
-    return digests, list(used)
+    return digests
+
+
+def _made_by(both: tuple[Route, Route], translators: Mapping[str, Translator]) -> list[Any]:
+    """The routes there and back, and their engines' digests."""
+    hops = [route.engines(translators) for route in both]
+    return [[str(route) for route in both], [[engine.digest for engine in route] for route in hops]]
+
+
+def _used(routes: Sequence[Route | None], translators: Mapping[str, Translator]) -> list[Engine]:
+    """The engines of some routes, each once."""
+    return list(dict.fromkeys(engine for route in routes if route for engine in route.engines(translators)))
+
+
+def _retries(
+    digests: Mapping[tuple[Stage, str], str],
+    anchor: str,
+    retries: Mapping[str, Sequence[tuple[Route, Route]]],
+    translators: Mapping[str, Translator],
+) -> dict[str, tuple[Retry, ...]]:
+    """Further attempts: measured among the first attempt's rows, whose digests are a part of theirs."""
+    made = {}
+    for target, ways in retries.items():
+        first = digests["measure", target]
+        found = []
+        for both in ways:
+            translate = fingerprint([digests["translate", target], anchor, *_made_by(both, translators)])
+            found.append(Retry(*both, translate, fingerprint([translate, first])))
+        if found:
+            made[target] = tuple(found)
+    return made
 
 
 def _labels(tag: str) -> list[list[str]]:
@@ -312,7 +415,9 @@ def _labels(tag: str) -> list[list[str]]:
     return [[known.script], sorted(known.fasttext), sorted(known.heliport)]
 
 
-def run(plan: Plan, *, workers: int, done: Callable[[Task], None] = lambda task: None) -> None:
-    """Do what is missing, stage by stage: a stage reads what the one before it wrote."""
-    stages = [[task for task in plan.missing if task.stage == stage] for stage in FOLDERS]
-    local.run(plan.job, stages, workers, done)
+def run(
+    job: Job, tasks: Sequence[Task], *, workers: int, done: Callable[[Task], None] = lambda task: None
+) -> None:
+    """Do `tasks`, stage by stage: a stage reads what the one before it wrote."""
+    stages = [[task for task in tasks if task.stage == stage] for stage in FOLDERS]
+    local.run(job, stages, workers, done)

@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import tomllib
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -146,6 +147,21 @@ class LanguageRoutes(_Model):
         return canonical(pivot) if pivot else None
 
 
+@dataclass(frozen=True)
+class Way:
+    """How a language is translated, as a recipe says it."""
+
+    translators: tuple[str, ...]
+    back_translators: tuple[str, ...]
+    retry_with: tuple[str, ...]
+    pivot: str | None
+    named: bool
+    """The language has a `retry_with` of its own."""
+
+
+Licence = Literal["any", "commercial"]
+
+
 class Recipe(_Model):
     """See the module."""
 
@@ -182,6 +198,9 @@ class Recipe(_Model):
     )
     encoder: Word = Field(description="the sentence encoder")
     quality: Word | None = Field(default=None, description="the quality estimator, if there is to be one")
+    licence: Licence = Field(
+        default="any", description="commercial: refuse engines that forbid commercial use, or don't say"
+    )
     select: Policy = Policy()
     calibration: CalibrationPolicy = CalibrationPolicy()
     rules: list[Rule] = Field(default=[], description="rules over the translated rows' evidence")
@@ -194,6 +213,28 @@ class Recipe(_Model):
         if len(set(tags)) < len(tags):
             raise ValueError("a language stands in it twice")
         return tags
+
+    def way(self, target: str) -> Way:
+        """The engines and the pivot of one target: its own, else the recipe's."""
+        own = self.languages.get(target, LanguageRoutes())
+        there = self.translators if own.translators is None else own.translators
+        shared = self.back_translators if own.translators is None else None
+        back = shared if own.back_translators is None else own.back_translators
+        retry = self.retry_with if own.retry_with is None else own.retry_with
+        return Way(
+            tuple(there),
+            tuple(there if back is None else back),
+            tuple(retry),
+            own.pivot,
+            named=own.retry_with is not None,
+        )
+
+    @property
+    def all_translators(self) -> list[str]:
+        """Every translator it names, each once."""
+        ways = [self.way(target) for target in dict.fromkeys([*self.targets, *self.languages])]
+        names = [name for way in ways for name in (*way.translators, *way.back_translators, *way.retry_with)]
+        return list(dict.fromkeys([*self.translators, *names]))
 
     @field_validator("languages")
     @classmethod

@@ -10,7 +10,7 @@ import errno
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +19,18 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute
 
-from mldata import __version__, given, shards
+from mldata import __version__, attempts, given, shards
 from mldata.calibration import FILE, Calibration
-from mldata.chunks import SourceIndex, chunk_table, load_index, source_folder
+from mldata.chunks import SourceIndex, chunk_table, source_folder
 from mldata.concepts import FIELDS
 from mldata.errors import InputError
-from mldata.evidence import LENGTH_DEVIATION
-from mldata.evidence.signatures import signatures
 from mldata.languages import canonical
-from mldata.pipeline import Plan
-from mldata.recipe import Policy, Recipe, Rule, parse_comparison
+from mldata.measured import Measured, is_lacking, median_length_ratio
+from mldata.recipe import Policy, Rule, parse_comparison
 from mldata.report import card
 from mldata.screening import SET_ASIDE, Screening
 from mldata.shards import EngineFacts, LanguageCounts, Manifest, ShardWriter
-from mldata.store import Store, read_table
+from mldata.store import read_table
 
 NOT_KEPT = {
     "no_target": "no translation of the concept passed",
@@ -41,68 +39,6 @@ NOT_KEPT = {
     given.LACKING: "the source has no translation of the concept into the language",
 }
 """Reasons that no rule of a recipe gives. A broken anchor rule is a reason on every row of its concept."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What there is to select from: a store in which all of this was translated and measured."""
-
-    store: Store
-    index: SourceIndex
-    recipe: Recipe
-    anchor: str
-    routes: Mapping[str, str]
-    translate: Mapping[str, str]
-    """Target -> digest."""
-    measure: Mapping[str, str]
-    """Target or anchor -> digest."""
-    engines: tuple[EngineFacts, ...]
-    signatures: Mapping[str, str]
-    """Evidence column -> what computed it, when it was measured."""
-
-    @classmethod
-    def of_plan(cls, plan: Plan) -> Measured:
-        """What a finished build left."""
-        job = plan.job
-        return cls(
-            store=Store(job.work),
-            index=plan.index,
-            recipe=plan.recipe,
-            anchor=plan.anchor,
-            routes={target: str(there) for target, (there, _) in job.routes.items()}
-            | dict.fromkeys(job.given, given.ROUTE),
-            translate={target: job.digests["translate", target] for target in plan.targets},
-            measure={plan.anchor: job.digests["measure_source", plan.anchor]}
-            | {target: job.digests["measure", target] for target in plan.targets},
-            engines=tuple(EngineFacts(**vars(engine)) for engine in plan.engines),
-            signatures=signatures(
-                plan.recipe.encoder,
-                plan.recipe.identifiers,
-                {engine.name: engine.digest for engine in plan.engines},
-            ),
-        )
-
-    @classmethod
-    def of_set(cls, path: Path, work: Path | None = None) -> Measured:
-        """What the set at `path` was selected from; InputError if its store isn't there (nor at `work`)."""
-        manifest = shards.read_manifest(path)
-        store = Store(work or (path / manifest.store).resolve())
-        index = load_index(store, manifest.source.digest)
-        if index is None:
-            raise InputError(
-                f"the work store of {path} isn't at {store.root}: give its place with --work, or build again"
-            )
-        return cls(
-            store=store,
-            index=replace(index, uri=manifest.source.uri, name=manifest.source.name),
-            recipe=manifest.recipe,
-            anchor=manifest.anchor,
-            routes=manifest.routes,
-            translate=manifest.translate_digests,
-            measure=manifest.measure_digests,
-            engines=tuple(manifest.engines),
-            signatures=manifest.signatures,
-        )
 
 
 def change_rules(rules: Sequence[Rule], changes: Sequence[str]) -> list[Rule]:
@@ -129,9 +65,13 @@ def change_rules(rules: Sequence[Rule], changes: Sequence[str]) -> list[Rule]:
     return changed
 
 
-def check_rules(rules: Sequence[Rule], anchor_rules: Sequence[Rule] = ()) -> None:
-    """InputError for a rule over a column that isn't measured, or two rules of one name."""
+def check_rules(
+    rules: Sequence[Rule], anchor_rules: Sequence[Rule] = (), rank_by: str = "similarity"
+) -> None:
+    """InputError for a rule or a ranking by a column that isn't measured, or two rules of one name."""
     known = dict(shards.evidence_fields())
+    if rank_by not in known:
+        raise InputError(f'`rank_by` names no evidence column: "{rank_by}"; there are: {" ".join(known)}')
     of_anchor = {"language_score": known["language_score"]}  # all that is measured of a source row
     for rule, there in [*((r, known) for r in rules), *((r, of_anchor) for r in anchor_rules)]:
         if rule.column not in there:
@@ -206,6 +146,19 @@ class _Tally:
     unmeasured: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
     flipped: int = 0
+    kept_by: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class _Translation:
+    """A chunk in one language, one row a concept."""
+
+    judged: pl.DataFrame
+    """Evidence and `reasons`."""
+    texts: pa.Table
+    """concept, field, message, text."""
+    routes: list[str]
+    translators: list[str | None]
 
 
 class _Selection:
@@ -251,24 +204,19 @@ class _Selection:
         files.append(shards.file_facts(self.folder, copied, "unreadable", self.measured.index.unreadable))
         return self._manifest(out, files)
 
-    def _evidence(self, chunk: str, tag: str) -> pl.DataFrame:
-        path = self.measured.store.path("measure", self.measured.measure[tag], tag, chunk)
-        frame = pl.from_arrow(read_table(path))
-        assert isinstance(frame, pl.DataFrame)
-        return frame
-
     def _judge(self, frame: pl.DataFrame, tag: str, rules: Sequence[Rule]) -> pl.DataFrame:
         """Add `reasons`: the names of the rules that each row breaks."""
-        if "length_ratio" in frame.columns:
-            frame = frame.with_columns(length_deviation(self.medians.get(tag)))
         broken = [pl.when(rule.broken(tag)).then(pl.lit(rule.name)) for rule in rules]
         reasons = pl.concat_list(broken).list.drop_nulls() if broken else pl.lit([], pl.List(pl.String))
         lacking = pl.lit([given.LACKING], pl.List(pl.String))
-        judged = frame.with_columns(
+        return frame.with_columns(
             pl.when(is_lacking(frame)).then(lacking).otherwise(reasons).alias("reasons")
         )
+
+    def _count(self, judged: pl.DataFrame, tag: str, rules: Sequence[Rule]) -> pl.DataFrame:
+        """Tally what was measured of a language, and give it back."""
         tally = self.tallies[tag]
-        measured = judged.filter(~is_lacking(frame))
+        measured = judged.filter(~is_lacking(judged))
         tally.concepts += len(measured)
         if "contrast" in measured.columns:
             tally.flipped += int((measured["contrast"] < 0).sum())
@@ -279,16 +227,15 @@ class _Selection:
     def _chunk(self, chunk: str) -> None:
         measured = self.measured
         source = chunk_table(measured.store, measured.index.digest, chunk)
-        anchor = self._judge(
-            self._evidence(chunk, measured.anchor), measured.anchor, measured.recipe.anchor_rules
-        )
-        rows = {
-            target: self._judge(self._evidence(chunk, target), target, self.rules) for target in self.targets
-        }
+        of_anchor = measured.recipe.anchor_rules
+        anchor = self._judge(measured.evidence(measured.anchor, chunk), measured.anchor, of_anchor)
+        self._count(anchor, measured.anchor, of_anchor)
+        translations = {target: self._translation(chunk, target) for target in self.targets}
+        rows = {target: self._count(one.judged, target, self.rules) for target, one in translations.items()}
         set_aside, is_test = self.screening.chunk(source)
         reasons = self._apply_policy(anchor, rows, set_aside)
         tables = [self._anchor_table(source, anchor)]
-        tables += [self._target_table(source, chunk, target, frame) for target, frame in rows.items()]
+        tables += [self._target_table(source, target, one) for target, one in translations.items()]
         whole = pa.concat_tables(tables).combine_chunks()
         # Tables stand one after the other; a concept's rows are one from each.
         order = np.arange(len(whole)).reshape(len(tables), len(source)).T.ravel()
@@ -299,6 +246,10 @@ class _Selection:
         gone = whole.take(pa.array(order[~kept]))
         why = [reason for by_tag in zip(*reasons, strict=True) for reason in by_tag if reason]
         self.writers["dropped"].write(gone.append_column("reasons", pa.array(why, pa.list_(pa.string()))))
+        for target, column in zip(self.targets, reasons[1:], strict=True):
+            by = translations[target].translators
+            kept_by = self.tallies[target].kept_by
+            kept_by.update(names for names, reason in zip(by, column, strict=True) if names and not reason)
         for tally, column in zip(self.tallies.values(), reasons, strict=True):
             tally.dropped.update(name for reason in column for name in reason)
             tally.splits.update(
@@ -339,21 +290,41 @@ class _Selection:
     def _anchor_table(self, source: pa.Table, judged: pl.DataFrame) -> pa.Table:
         tag = self.measured.anchor
         texts = {name: source[name].cast(self.schema.field(name).type) for name in FIELDS}
-        return self._table(source, tag, texts, judged, origin="source", route=tag)
+        size = len(source)
+        return self._table(source, tag, texts, judged, "source", [tag] * size, [None] * size)
 
-    def _target_table(self, source: pa.Table, chunk: str, tag: str, judged: pl.DataFrame) -> pa.Table:
-        path = self.measured.store.path("translate", self.measured.translate[tag], tag, chunk)
-        translated = read_table(path).select(["concept", "field", "message", "text"])
-        texts = (
-            _string_fields(translated, len(source))
-            if self.measured.index.shape == "strings"
-            else _message_fields(
-                source, translated, self.schema, judged.select(is_lacking(judged)).to_series().to_list()
-            )
+    def _translation(self, chunk: str, tag: str) -> _Translation:
+        """The chunk in one language: of each row the attempt that is taken."""
+        measured = self.measured
+        tries = attempts.of_chunk(measured, tag, chunk, self.medians[tag])
+        judged = [self._judge(attempt.evidence, tag, self.rules) for attempt in tries]
+        taken = attempts.best(measured, tries, [frame["reasons"].list.len() == 0 for frame in judged])
+        frames, texts = [], []
+        for place, (attempt, frame) in enumerate(zip(tries, judged, strict=True)):
+            rows = [row for row, at in enumerate(taken) if at == place]
+            places = {row: n for n, row in enumerate(attempt.rows)}
+            frames.append(frame[[places[row] for row in rows]].with_columns(pl.Series("row", rows, pl.Int64)))
+            path = measured.translated_path(tag, chunk, attempt.number, attempt.tried)
+            table = read_table(path).select(["concept", "field", "message", "text"])
+            texts.append(table.filter(pa.compute.is_in(table["concept"], pa.array(rows, pa.int32()))))
+        ways = [(measured.routes[tag], measured.translators.get(tag))]
+        ways += [(retry.route, retry.translators) for retry in measured.retries.get(tag, ())]
+        return _Translation(
+            judged=pl.concat(frames).sort("row").drop("row"),
+            texts=pa.concat_tables(texts),
+            routes=[ways[tries[place].number][0] for place in taken],
+            translators=[ways[tries[place].number][1] for place in taken],
         )
-        route = self.measured.routes[tag]
-        origin = "given" if route == given.ROUTE else "translated"
-        return self._table(source, tag, texts, judged, origin=origin, route=route)
+
+    def _target_table(self, source: pa.Table, tag: str, one: _Translation) -> pa.Table:
+        lacking = one.judged.select(is_lacking(one.judged)).to_series().to_list()
+        texts = (
+            _string_fields(one.texts, len(source))
+            if self.measured.index.shape == "strings"
+            else _message_fields(source, one.texts, self.schema, lacking)
+        )
+        origin = "given" if self.measured.routes[tag] == given.ROUTE else "translated"
+        return self._table(source, tag, texts, one.judged, origin, one.routes, one.translators)
 
     def _table(
         self,
@@ -361,9 +332,9 @@ class _Selection:
         tag: str,
         texts: Mapping[str, Any],
         judged: pl.DataFrame,
-        *,
         origin: str,
-        route: str,
+        routes: Sequence[str],
+        translators: Sequence[str | None],
     ) -> pa.Table:
         size = len(source)
         given: dict[str, Any] = {
@@ -372,7 +343,8 @@ class _Selection:
             "is_anchor": pa.array([tag == self.measured.anchor] * size),
             **texts,
             "origin": pa.array([origin] * size, pa.string()),
-            "route": pa.array([route] * size, pa.string()),
+            "route": pa.array(routes, pa.string()),
+            "translators": pa.array(translators, pa.string()),
         }
         if "source" in source.column_names:
             given["source"] = source["source"]
@@ -402,6 +374,7 @@ class _Selection:
                 dropped=dict(sorted(tally.dropped.items(), key=lambda item: (-item[1], item[0]))),
                 median_length_ratio=self.medians.get(tag),
                 flipped=tally.flipped,
+                kept_by=dict(sorted(tally.kept_by.items(), key=lambda item: (-item[1], item[0]))),
             )
             for tag, tally in self.tallies.items()
         }
@@ -424,45 +397,20 @@ class _Selection:
             routes=dict(measured.routes),
             translate_digests=dict(measured.translate),
             measure_digests=dict(measured.measure),
+            translators=dict(measured.translators),
+            retries={target: list(retries) for target, retries in measured.retries.items()},
+            retry_rules=list(measured.retry_rules),
             files=files,
         )
 
 
-def median_length_ratio(measured: Measured, target: str) -> float | None:
-    """Median length ratio of a language over the whole source."""
-    paths = [
-        measured.store.path("measure", measured.measure[target], target, chunk)
-        for chunk in measured.index.chunks
-    ]
-    if not paths:
-        return None
-    try:
-        median = pl.scan_ipc(paths, glob=False).select(pl.col("length_ratio").median()).collect().item()
-    except (pl.exceptions.PolarsError, OSError):
-        for path in paths:
-            read_table(path)  # names the one that is damaged
-        raise
-    return None if median is None else round(float(median), 4)
-
-
-def length_deviation(median: float | None) -> pl.Expr:
-    """The column length_deviation of rows whose language has this median; null where it has none."""
-    deviation = (pl.col("length_ratio") / median).log().abs().round(4) if median else pl.lit(None, pl.Float64)
-    return deviation.alias(LENGTH_DEVIATION)
-
-
 def licence(index: SourceIndex, engines: Sequence[EngineFacts]) -> str:
     """What may be done with the set: the source's licence, narrowed by engines that forbid commercial use."""
-    of_source = "CC0-1.0" if index.uri == "en_prefs" else "that of the source"
-    forbidding = sorted({f"{engine.name} ({engine.licence})" for engine in engines if not engine.commercial})
-    return f"{of_source}; no commercial use: {', '.join(forbidding)}" if forbidding else of_source
-
-
-def is_lacking(frame: pl.DataFrame) -> pl.Expr:
-    """Rows that aren't there: the source has no translation of the concept."""
-    if "issues" not in frame.columns:
-        return pl.lit(value=False)
-    return pl.col("issues").list.contains(given.LACKING)
+    said = ["CC0-1.0" if index.uri == "en_prefs" else "that of the source"]
+    for verdict, words in ((False, "no commercial use"), (None, "commercial use to be checked")):
+        named = sorted({f"{e.name} ({e.licence})" for e in engines if e.commercial is verdict})
+        said += [f"{words}: {', '.join(named)}"] if named else []
+    return "; ".join(said)
 
 
 def _string_fields(translated: pa.Table, concepts: int) -> dict[str, pa.Array]:

@@ -68,7 +68,7 @@ class EngineFacts(_Model):
     version: str
     digest: str
     licence: str
-    commercial: bool
+    commercial: bool | None = Field(description="may be used commercially; null: can't be told")
 
 
 class LanguageCounts(_Model):
@@ -83,6 +83,7 @@ class LanguageCounts(_Model):
     unmeasured: dict[str, int] = Field(description="rule -> rows that passed it for want of evidence")
     dropped: dict[str, int] = Field(description="reason -> rows; a row may have several")
     median_length_ratio: float | None
+    kept_by: dict[str, int] = Field(default={}, description="engines of the route -> rows kept")
     flipped: int = Field(
         description="rows whose contrast is negative: chosen and rejected differ the other way round"
     )
@@ -132,6 +133,15 @@ class ContaminationFacts(_Model):
     evaluations: list[EvaluationFacts]
 
 
+class RetryFacts(_Model):
+    """A further attempt at a language, by another engine."""
+
+    route: str
+    translators: str = Field(description="the engines of the route")
+    translate_digest: str
+    measure_digest: str
+
+
 class Manifest(_Model):
     """manifest.json: everything the set's rows depend on, and every file with its hash."""
 
@@ -161,6 +171,11 @@ class Manifest(_Model):
     routes: dict[str, str] = Field(description="every language measured -> its route")
     translate_digests: dict[str, str]
     measure_digests: dict[str, str]
+    translators: dict[str, str] = Field(default={}, description="language translated -> engines of its route")
+    retries: dict[str, list[RetryFacts]] = Field(default={}, description="further attempts, in order")
+    retry_rules: list[Rule] = Field(
+        default=[], description="the rules a row had to break to be tried again, as they were at the build"
+    )
     files: list[FileFacts]
 
 
@@ -175,6 +190,7 @@ def schema(shape: Shape, message_columns: tuple[str, ...], extra: pa.DataType | 
         *((name, text) for name in FIELDS),
         ("origin", pa.string()),
         ("route", pa.string()),
+        ("translators", pa.string()),
         *evidence_fields(),
         ("issues", pa.list_(pa.string())),
         ("fields", unit_fields()),

@@ -7,7 +7,7 @@ twice, or again after a kill. Each distinct segment of a chunk is translated onc
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +26,7 @@ from mldata.evidence.rows import Context
 from mldata.evidence.similarity import Neighbours
 from mldata.identify import open_identifier
 from mldata.languages import language as language_of
+from mldata.recipe import fingerprint
 from mldata.settings import Allowance, EngineSettings
 from mldata.store import Store, read_table, write_table
 from mldata.text import Segment, Split, assemble, split
@@ -45,6 +46,30 @@ class Task:
     stage: Stage
     language: str
     chunk: str
+    attempt: int = 0
+    """0 for the first translation, n for the n-th of the engines of `retry_with`."""
+    tried: tuple[int, ...] = ()
+    """Rows of the chunk that another attempt takes up; none means all of them."""
+
+    def takes(self, row: int) -> bool:
+        """Whether this row of the chunk is one of its own."""
+        return not self.tried or row in self.tried
+
+
+def file_of(chunk: str, tried: Sequence[int] = ()) -> str:
+    """The stem of a file of the store: the chunk's name and, where it isn't all, that of its rows."""
+    return f"{chunk}-{fingerprint(list(tried))[:16]}" if tried else chunk
+
+
+@dataclass(frozen=True)
+class Retry:
+    """How a language is translated once more, by another engine."""
+
+    there: Route
+    back: Route
+    translate: str
+    measure: str
+    """Digests of all that decides what these stages make of a chunk."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +94,27 @@ class Job:
     engines: Mapping[str, EngineSettings] = field(default_factory=dict)
     """The recipe's tables [engines]."""
     allowance: Allowance = field(default_factory=Allowance)
+    retries: Mapping[str, tuple[Retry, ...]] = field(default_factory=dict)
+    """Target -> its further attempts."""
 
     def path(self, task: Task) -> Path:
         """The file a task makes."""
-        digest = self.digests[task.stage, task.language]
-        return Store(self.work).path(FOLDERS[task.stage], digest, task.language, task.chunk)
+        return Store(self.work).path(
+            FOLDERS[task.stage], self._digest(task), task.language, file_of(task.chunk, task.tried)
+        )
+
+    def way(self, task: Task) -> tuple[Route, Route]:
+        """The routes there and back that a translating task takes."""
+        if not task.attempt:
+            return self.routes[task.language]
+        retry = self.retries[task.language][task.attempt - 1]
+        return retry.there, retry.back
+
+    def _digest(self, task: Task) -> str:
+        if not task.attempt:
+            return self.digests[task.stage, task.language]
+        retry = self.retries[task.language][task.attempt - 1]
+        return retry.translate if task.stage == "translate" else retry.measure
 
     def damage_path(self, task: Task) -> Path:
         """The file of wrong items that a measuring task makes of a sampled chunk."""
@@ -149,9 +190,10 @@ class Worker:
         texts = [
             _Text(concept.id, number, field, message, split(text, self.job.anchor))
             for number, concept in enumerate(self._concepts(task.chunk))
+            if task.takes(number)
             for field, message, text in concept.texts()
         ]
-        there, back = self.job.routes[task.language]
+        there, back = self.job.way(task)
         forward = self._follow(there, {segment for text in texts for segment in text.parts.segments})
         backward = self._follow(back, {routed.segment for routed in forward.values() if routed.segment.text})
         rows = [_translated_row(text, forward, backward) for text in texts]
@@ -239,9 +281,12 @@ class Worker:
     def _measure(self, task: Task) -> tuple[pa.Table, pa.Table | None]:
         job = self.job
         concepts = self._concepts(task.chunk)
-        translated = read_table(job.path(Task("translate", task.language, task.chunk)))
+        translated = read_table(job.path(replace(task, stage="translate"))).to_pylist()
+        if task.tried:  # measured among the others' first translations: neighbours and ratios need them
+            first = read_table(job.path(Task("translate", task.language, task.chunk))).to_pylist()
+            translated += [row for row in first if not task.takes(row["concept"])]
         vectors = self._source_vectors(task.chunk)
-        units = _units(concepts, translated.to_pylist())
+        units = _units(concepts, translated)
         said = alignment.texts(units, task.language)
         said |= {text for u in units for p in u.pairs for text in (p.source, p.target, p.back)}
         vectors |= self._embed(said - vectors.keys())
@@ -254,13 +299,16 @@ class Worker:
             Pool.of_units(units, vectors),
             structure.ratio_of(units),
         )
-        measured = rows.of_units(units, context)
-        found = rows.of_concepts(measured, units, vectors)
-        wrong = self._wrong(task, concepts, units, measured, context) if task.chunk in job.sampled else None
+        own = [unit for unit in units if task.takes(unit.concept)]
+        measured = rows.of_units(own, context)
+        found = rows.of_concepts(measured, own, vectors)
+        sampled = task.chunk in job.sampled and not task.attempt
+        wrong = self._wrong(task, concepts, units, measured, context) if sampled else None
         lacking: set[int] = set()
         if task.language in job.given:
             lacking = set(range(len(concepts))) - self._given(task).keys()
-        return _evidence_table(concepts, task.language, measured, found, lacking), wrong
+        table = _evidence_table(concepts, task.language, measured, found, lacking)
+        return table.take(list(task.tried)) if task.tried else table, wrong
 
     def _wrong(
         self,

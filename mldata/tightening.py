@@ -22,9 +22,9 @@ import pyarrow as pa
 from mldata.calibration import Calibration, DamageRates, LanguageCalibration, Threshold, direction, share
 from mldata.errors import InputError
 from mldata.evidence.damage import DAMAGES
+from mldata.measured import Measured, holds, is_lacking, length_deviation, median_length_ratio
 from mldata.pipeline import sampled_chunks
 from mldata.recipe import CalibrationPolicy, Rule
-from mldata.selection import Measured, is_lacking, length_deviation, median_length_ratio
 from mldata.store import read_table
 
 FOLDS = 10
@@ -81,7 +81,7 @@ def calibrate(measured: Measured, targets: Sequence[str], policy: CalibrationPol
     recipe, damages = measured.recipe, [damage.name for damage in DAMAGES]
     sampled = sampled_chunks(measured.store, measured.index)
     source = _read(measured, sampled, "measure", measured.anchor, recipe.anchor_rules)
-    readable = source.filter(_holds(recipe.anchor_rules, measured.anchor))["concept_id"].implode()
+    readable = source.filter(holds(recipe.anchor_rules, measured.anchor))["concept_id"].implode()
     languages = {}
     for tag in targets if len(source) else ():
         deviation = length_deviation(median_length_ratio(measured, tag))
@@ -149,12 +149,12 @@ def calibrate_language(
     `kind`, one of `damages`).
     """
     rows = len(right)
-    right = right.filter(_holds(rules, tag))
+    right = right.filter(holds(rules, tag))
     wrong = wrong.filter(
         pl.col("kind").is_in(damages), pl.col("concept_id").is_in(right["concept_id"].implode())
     )
     number = pl.col("kind").replace_strict({name: n for n, name in enumerate(damages)}, return_dtype=pl.Int64)
-    wrong = wrong.with_columns(number.alias("number"), _holds(rules, tag).alias("accepted"))
+    wrong = wrong.with_columns(number.alias("number"), holds(rules, tag).alias("accepted"))
     movable = [rule for rule in rules if direction(rule)]
     fold_right, fold_wrong = _folds(right), _folds(wrong)
     accepted = wrong["accepted"].to_numpy()
@@ -212,11 +212,6 @@ def _rates(
         held_out=judged,
         verdict="too_little_data" if not enough else "reached" if reached else "not_reached",
     )
-
-
-def _holds(rules: Sequence[Rule], tag: str) -> pl.Expr:
-    """True where no rule is broken: a row's, or a wrong item's."""
-    return ~pl.any_horizontal(pl.lit(value=False), *(rule.broken(tag) for rule in rules))
 
 
 def _folds(frame: pl.DataFrame) -> _Ints:

@@ -34,6 +34,13 @@ class NearDuplicates(StrEnum):
     off = "off"
 
 
+class Licence(StrEnum):
+    """What the engines' licences must allow."""
+
+    any = "any"
+    commercial = "commercial"
+
+
 class SourceFormat(StrEnum):
     """How rows hold prompt, chosen and rejected."""
 
@@ -92,7 +99,19 @@ def build(
         bool, typer.Option(NO_CALIBRATION, help="Take the recipe's thresholds as they are.")
     ] = False,
     work: Annotated[Path | None, typer.Option(help="The work store.  \\[default: <out>.work]")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes.  \\[default: one a core]")] = None,
+    licence: Annotated[
+        Licence | None,
+        typer.Option(help="commercial: refuse engines not known to allow it.  \\[default: the recipe's]"),
+    ] = None,
+    max_cost: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="What requests to paid servers may cost, those already in the work store included."
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes.  \\[default: one a core; with a GPU, one]")
+    ] = None,
     executor: Annotated[Executor, typer.Option(help="Where tasks run.")] = Executor.local,
     overwrite: Annotated[bool, typer.Option(help="Replace whatever --out holds.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and leave.")] = False,
@@ -112,8 +131,6 @@ def build(
 
       mldata build --aligned en=en.jsonl --aligned es=vendor/es.csv --id-column id
     """
-    import os
-
     from mldata import library
     from mldata.cli import screen
 
@@ -132,10 +149,12 @@ def build(
             language_column=language_column,
             limit=limit,
             back_translation=back_translation,
+            licence=licence.value if licence else None,
+            max_cost=max_cost,
             overwrite=overwrite,
         )
         place = library.place_of(out, made.index.name)
-        count = workers or os.cpu_count() or 1
+        count = workers or library.default_workers(made.recipe)
         screen.heading(made, count)
         if dry_run:
             screen.dry_run(made)
@@ -152,6 +171,7 @@ def build(
                 decontaminate=decontaminate,
                 calibration=not no_calibration,
                 done=progress.done,
+                more=progress.more,
             )
     except KeyboardInterrupt:
         typer.echo("mldata: interrupted; what was done is kept: run the same command to go on", err=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -17,7 +18,10 @@ from rich.table import Table
 
 from mldata.calibration import FILE, Calibration, percent
 from mldata.chunks import source_folder
+from mldata.licences import allows_commercial
+from mldata.measured import engine_facts
 from mldata.pipeline import Plan
+from mldata.selection import licence
 from mldata.shards import Manifest, read_calibration
 from mldata.store import Store, read_table
 from mldata.tasks import Task
@@ -63,14 +67,21 @@ def heading(plan: Plan, workers: int) -> None:
 
 def dry_run(plan: Plan) -> None:
     """Languages, routes, and what the store already holds."""
-    rows = table("language", "route", "back", ">to translate", ">to measure", ">chunks")
+    rows = table(
+        "language", "route", "by", "back", "by", "tried again by", ">to translate", ">to measure", ">chunks"
+    )
     chunks = len(plan.index.chunks)
     for target in plan.targets:
-        there, back = plan.routes(target)
         missing = [task.stage for task in plan.missing if task.language == target]
         counts = [str(missing.count(stage)) for stage in ("translate", "measure")]
-        rows.add_row(target, there, back, *counts, str(chunks))
+        rows.add_row(target, *plan.ways(target), *counts, str(chunks))
     console.print(rows)
+    engines = table("engine", "version", "licence", "commercial use")
+    for name, version, said in dict.fromkeys((e.name, e.version, e.licence) for e in plan.engines):
+        allowed = {True: "yes", False: "no", None: "can't be told"}[allows_commercial(said)]
+        engines.add_row(escape(name), escape(version), said, allowed)
+    console.print(engines)
+    console.print(f"licence of the set: {licence(plan.index, engine_facts(plan.engines))}", soft_wrap=True)
     done = plan.total - len(plan.missing)
     console.print(
         f"{plan.distinct_segments()} distinct segments a language · the store holds {done} of {plan.total} "
@@ -106,6 +117,21 @@ class Progress:
             self._ids[language] = self._bars.add_task(language, total=total, rate="")
         return self
 
+    def more(self, tasks: Sequence[Task]) -> None:
+        """Add tasks that nobody could know of before: rows that are tried again."""
+        for task in tasks:
+            self._total += 1
+            if task.language not in self._ids:
+                self._ids[task.language] = self._bars.add_task(task.language, total=0, rate="")
+            self._bars.update(self._ids[task.language], total=(self._total_of(task.language) or 0) + 1)
+        rows = sum(len(task.tried) for task in tasks if task.stage == "translate")
+        if rows and not console.is_terminal:
+            languages = " ".join(dict.fromkeys(task.language for task in tasks))
+            console.print(f"{rows} rows that broke a rule are tried again: {languages}")
+
+    def _total_of(self, language: str) -> float | None:
+        return self._bars.tasks[self._ids[language]].total
+
     def done(self, task: Task) -> None:
         """Count a task that was done."""
         self._done += 1
@@ -133,9 +159,10 @@ def summary(manifest: Manifest, path: Path) -> None:
     for tag, counts in manifest.languages.items():
         share = f"{counts.passed / counts.concepts:4.0%}" if counts.concepts else "  - "
         reasons = " · ".join(f"{name} {number}" for name, number in counts.dropped.items())
-        rows.add_row(
-            tag, counts.route, str(counts.concepts), f"{counts.passed} {share}", str(counts.kept), reasons
-        )
+        kept = str(counts.kept)
+        if tag in manifest.retries:
+            kept += "".join(f" · {by} {number}" for by, number in counts.kept_by.items())
+        rows.add_row(tag, counts.route, str(counts.concepts), f"{counts.passed} {share}", kept, reasons)
     console.print(rows)
     data = [file for file in manifest.files if file.split in ("train", "test")]
     anchor = manifest.languages[manifest.anchor]

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from itertools import chain
 
 from mldata.errors import EngineError
@@ -49,12 +50,14 @@ def run(job: Job, stages: Sequence[Sequence[Task]], workers: int, done: Callable
         finally:
             worker.close()
         return
+    count = min(workers, widest)
+    job = replace(job, allowance=replace(job.allowance, processes=count))
     context = multiprocessing.get_context("spawn")
     with _environment(_ONE_THREAD):
-        pool = ProcessPoolExecutor(min(workers, widest), context, _start, (job,))
+        pool = ProcessPoolExecutor(count, context, _start, (job,))
         others = set(multiprocessing.active_children())
         with _interrupts_ignored():
-            for _ in range(min(workers, widest)):
+            for _ in range(count):
                 pool.submit(_nothing)  # each starts a process, as none is idle yet
         try:
             for tasks in stages:

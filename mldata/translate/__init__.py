@@ -96,6 +96,8 @@ def open_translator(
     InputError if there is none of that name or it isn't installed.
     """
     settings = (engines or {}).get(name)
+    if settings is not None and name in TRANSLATORS:
+        raise InputError(f"[engines.{name}] has the name of a built-in engine: call it something else")
     if isinstance(settings, CTranslate2Settings):
         from mldata.translate.ctranslate2 import CTranslate2
 

@@ -6,9 +6,8 @@ of the recipe. Segments that are already empty stay empty; unknown words of ever
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from mldata.engine import Engine
 from mldata.text import Segment
@@ -36,6 +35,16 @@ class Route:
     def __str__(self) -> str:
         return ">".join([self.hops[0].source, *(hop.target for hop in self.hops)])
 
+    @property
+    def translators(self) -> str:
+        """The engines that make it up, as "chat>apertium"; one that takes several hops in a row once."""
+        names = [hop.translator for hop in self.hops]
+        return ">".join(name for i, name in enumerate(names) if i == 0 or name != names[i - 1])
+
+    def then(self, other: Route) -> Route:
+        """This route and, where it ends, the other."""
+        return Route(self.hops + other.hops)
+
     def engines(self, translators: Mapping[str, Translator]) -> list[Engine]:
         """The engine of each hop."""
         return [translators[hop.translator].engine(hop.source, hop.target) for hop in self.hops]
@@ -51,26 +60,52 @@ class Routed:
     unknown: tuple[str, ...]
 
 
-def find_route(translators: Mapping[str, Translator], source: str, target: str) -> Route | None:
-    """The shortest route over the pairs that are installed, or None.
+@dataclass(frozen=True)
+class Network:
+    """The pairs that some translators know, searched for routes."""
 
-    Among equally short ones the engines' order decides, hop by hop, then the tags' alphabet.
-    """
-    edges = [
-        Hop(name, *pair) for name, translator in translators.items() for pair in sorted(translator.pairs())
-    ]
-    queue = deque([Route((hop,)) for hop in edges if hop.source == source])
-    while queue:
-        route = queue.popleft()
-        end = route.hops[-1].target
-        if end == target:
-            return route
-        seen = {source, *(hop.target for hop in route.hops)}
-        if len(route.hops) < MAX_HOPS:
-            queue.extend(
-                Route((*route.hops, hop)) for hop in edges if hop.source == end and hop.target not in seen
-            )
-    return None
+    translators: Mapping[str, Translator]
+    """In the order of preference."""
+    _known: dict[str, dict[str, list[str]]] = field(default_factory=dict, repr=False, compare=False)
+
+    def route(self, source: str, target: str) -> Route | None:
+        """The shortest route over the pairs that are installed, or None.
+
+        Among equally short ones the engines' order decides, hop by hop, then the tags' alphabet.
+        """
+        for length in range(1, MAX_HOPS + 1):
+            for hops in self._of_length(length, source, target, frozenset({source})):
+                return Route(hops)
+        return None
+
+    def _of_length(
+        self, length: int, source: str, target: str, seen: frozenset[str]
+    ) -> Iterator[tuple[Hop, ...]]:
+        for name in self.translators:
+            ends = self._targets(name).get(source, [])
+            if length == 1:
+                if target in ends and target not in seen:
+                    yield (Hop(name, source, target),)
+                continue
+            for end in ends:
+                if end in seen or end == target:
+                    continue
+                for rest in self._of_length(length - 1, end, target, seen | {end}):
+                    yield (Hop(name, source, end), *rest)
+
+    def _targets(self, name: str) -> dict[str, list[str]]:
+        """Source -> targets, sorted. A model of 200 languages has 40 000 pairs: they are listed once."""
+        if name not in self._known:
+            targets: dict[str, list[str]] = {}
+            for source, target in sorted(self.translators[name].pairs()):
+                targets.setdefault(source, []).append(target)
+            self._known[name] = targets
+        return self._known[name]
+
+
+def find_route(translators: Mapping[str, Translator], source: str, target: str) -> Route | None:
+    """See `Network.route`."""
+    return Network(translators).route(source, target)
 
 
 def follow(route: Route, translators: Mapping[str, Translator], segments: Sequence[Segment]) -> list[Routed]:
