@@ -124,7 +124,10 @@ class ChatSettings(ModelSettings):
     template: Literal["instruct", "tower", "translategemma"] | None = Field(
         default="instruct", description="what is asked, in a form the model was trained on"
     )
-    system: str | None = Field(default=None, description="a system message instead of the template's")
+    system: str | None = Field(
+        default=None,
+        description='a system message instead of the template\'s; "" sends none, as some models know none',
+    )
     user: str | None = Field(
         default=None,
         description="a user message instead of the template's, with {source}, {target} (language names), "

@@ -144,7 +144,7 @@ class _Asking:
                 firm = [prompts.mark(form, number) for number in range(1, len(segment.spans) + 1)]
             masked = _masked(segment, form)
             messages, more = prompts.of_text(self._settings, masked, self._source, self._target, firm)
-            reply = await self._ask(self._payload(messages, more, [masked]))
+            reply = await self._reply(messages, more, [masked])
             made = self._read(reply, segment, masked, form)
             if made.problem != "spans_lost":
                 break
@@ -160,7 +160,7 @@ class _Asking:
             messages, more = prompts.of_record(
                 self._settings, masked, self._source, self._target, attempt > 0
             )
-            reply = await self._ask(self._payload(messages, more, masked))
+            reply = await self._reply(messages, more, masked)
             values, problem = replies.read_record(reply, keys)
             if problem in ("truncated", "refused", "too_long"):
                 break  # the same again would end the same; the texts one by one may not
@@ -186,15 +186,24 @@ class _Asking:
         made = unmask(prompts.tidy(text, form), segment.protected, lambda n: prompts.mark(form, n))
         return Translation(Segment(""), problem="spans_lost") if made is None else Translation(made)
 
-    def _payload(
-        self, messages: prompts.Messages, more: dict[str, Any], texts: Sequence[str]
-    ) -> dict[str, Any]:
-        settings = self._settings
-        # No more than a translation can take, so that a budget isn't reserved for nothing and a model that
-        # loops is cut off: four tokens a byte, as a script of three bytes a letter that the model's
-        # vocabulary lacks takes three a letter.
+    async def _reply(self, messages: prompts.Messages, more: dict[str, Any], texts: Sequence[str]) -> Reply:
+        """The answer, whose length is limited by that of `texts` (bytes of UTF-8).
+
+        A budget then isn't reserved for nothing, and a model that loops is cut off. Four tokens a byte are
+        more than any translation takes: English into a script of three bytes a letter that isn't in the
+        model's vocabulary takes some three and a half. Where that doesn't fit into the model's context
+        beside the text, one a byte may, and is enough for most languages.
+        """
         size = sum(len(text.encode("utf-8", "replace")) for text in texts)
-        most = min(settings.max_tokens, 256 + 4 * size) + settings.reasoning_tokens
+        for limit in (256 + 4 * size, 64 + size):
+            reply = await self._ask(self._payload(messages, more, limit))
+            if reply.finish != "too_long":
+                break
+        return reply
+
+    def _payload(self, messages: prompts.Messages, more: dict[str, Any], limit: int) -> dict[str, Any]:
+        settings = self._settings
+        most = min(settings.max_tokens, limit) + settings.reasoning_tokens
         payload: dict[str, Any] = {
             "model": settings.model,
             "messages": messages,

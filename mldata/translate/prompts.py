@@ -120,7 +120,7 @@ def _instruct(settings: ChatSettings, user: str, said: str, words: Mapping[str, 
 def _messages(system: str | None, user: str, said: str, words: Mapping[str, str], text: str) -> Messages:
     asked = _filled(user, {**words, "text": text})
     messages = [{"role": "user", "content": f"{said}\n\n{asked}" if said else asked}]
-    if system is not None:
+    if system:
         messages.insert(0, {"role": "system", "content": _filled(system, words)})
     return messages
 

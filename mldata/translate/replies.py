@@ -93,7 +93,7 @@ def read_record(reply: Reply, keys: Sequence[str]) -> tuple[list[str], str]:
 
 def cleaned(answer: str, text: str, source: str, target: str) -> tuple[str, str]:
     """As `read`, of an answer's text that ended well."""
-    if "</think>" not in text:
+    if "think>" not in text:
         answer = _without_thought(answer)
     answer = _unwrapped(answer.strip(), text)
     if not answer:
@@ -127,7 +127,8 @@ def _without_thought(answer: str) -> str:
 def _unwrapped(answer: str, text: str) -> str:
     """Without tags, a code fence or quotation marks around all of it that the source doesn't have."""
     source = text.strip()
-    if found := re.fullmatch(r"<(text-*)>\s*(.*?)\s*</\1>", answer, re.DOTALL):
+    found = re.fullmatch(r"<(text-*)>\s*(.*?)\s*</\1>", answer, re.DOTALL)
+    if found and not source.startswith("<text"):
         answer = found[2]
     if not source.startswith("```") and (found := _FENCE.fullmatch(answer)) and "```" not in found[1]:
         answer = found[1].strip()

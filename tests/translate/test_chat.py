@@ -14,12 +14,14 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from mldata.errors import EngineError, InputError, SetError
 from mldata.settings import Allowance, ChatSettings
 from mldata.text import Segment
-from mldata.translate import RecordTranslator, open_translator
+from mldata.translate import RecordTranslator, open_translator, prompts
 from mldata.translate.answers import FILE, Answers, Reply, spent
 from mldata.translate.chat import Chat
 from mldata.translate.replies import cleaned
@@ -109,6 +111,13 @@ def test_own_messages_are_sent_with_braces_of_text_and_template_left_alone(serve
     ]
 
 
+def test_an_empty_system_message_sends_none():
+    settings = ChatSettings(engine="chat", model="org/model", system="")
+    messages, more = prompts.of_text(settings, "The house.", "en", "es")
+    assert [message["role"] for message in messages] == ["user"]
+    assert not more
+
+
 @pytest.mark.parametrize("context", ["text", "record"])
 def test_braces_quotes_markdown_and_right_to_left_texts_go_through_unharmed(server, context):
     nasty = [
@@ -185,6 +194,12 @@ def test_the_limit_of_an_answer_follows_the_texts_length(server):
     assert server.bodies[0]["max_tokens"] == 256 + 4 * 10
     assert server.bodies[1]["max_completion_tokens"] == 1600
     assert "max_tokens" not in server.bodies[1]
+
+
+def test_an_answer_that_would_not_fit_the_models_context_may_be_shorter(server):
+    server.fault = lambda number, text: "too_long" if server.bodies[-1]["max_tokens"] > 200 else None
+    (made,) = chat(server).translate([Segment("The house.")], "en", "es")
+    assert (made.segment.text, server.bodies[-1]["max_tokens"]) == ("La casa.", 64 + 10)
 
 
 def test_extra_fields_and_seed_are_sent(server):
@@ -293,6 +308,19 @@ REFUSAL = "I'm sorry, but I can't help with that request."
 def test_talk_and_refusals_are_told_from_translations(source, answer, text, target, problem):
     language = "en" if target != "en" else "es"
     assert cleaned(answer, source, language, target) == (answer if text is None else text, problem)
+
+
+PIECES = [
+    *("Here is the translation:", "Sure!", "Note: I translated it.", REFUSAL, "```", "```py", '"', "“", "”"),
+    *("<text>", "</text>", "<think>", "</think>", "\n", "\n\n", " ", "⟦1⟧", "la casa", "Traducción:", "x: y"),
+]
+
+
+@given(st.lists(st.sampled_from(PIECES), min_size=1).map("".join).filter(str.strip))
+@settings(max_examples=300, deadline=None)
+def test_an_answer_that_says_what_the_source_says_is_left_as_it_is(text):
+    assert cleaned(text, text, "en", "es") == (text, "")
+    assert cleaned(text, text, "es", "en") == (text, "")
 
 
 def test_a_source_that_is_a_refusal_is_translated(server):
