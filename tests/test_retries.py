@@ -225,11 +225,11 @@ def test_tries_that_cannot_be_made_are_refused_before_any_work(build, more, comp
 
 
 @pytest.mark.slow
-def test_tries_by_real_engines_are_the_same_however_they_run(apertium, tmp_path):
+def test_tries_by_real_engines_are_the_same_however_they_run(apertium, source, tmp_path):
     shipped = (resource("pipelines") / "embedded.toml").read_text("utf-8")
     recipe = shipped.replace('["bergamot", "apertium"]', '["apertium"]\nretry_with = ["bergamot"]')
     (tmp_path / "both.toml").write_text(recipe, "utf-8")
-    command = ("build", "--source", "en_prefs", "--limit", 40, "--targets", "pt", "--pipeline", "both.toml")
+    command = ("build", "--source", source, "--targets", "pt", "--pipeline", "both.toml")
     alone = run_mldata(*command, "--out", "alone", "--workers", 1, cwd=tmp_path)
     two = run_mldata(*command, "--out", "two", "--workers", 2, cwd=tmp_path)
     assert (alone.code, two.code) == (0, 0), alone.err + two.err
