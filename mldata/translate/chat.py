@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import permutations
 from typing import Any
 
+from mldata import licences
 from mldata.engine import Engine
 from mldata.errors import InputError
 from mldata.languages import LANGUAGES
@@ -62,8 +63,9 @@ class Chat:
         words = {"templates": prompts.TEMPLATES.get(settings.template or ""), "firm": prompts.FIRM}
         text = json.dumps([REVISION, asked, words, prompts.FORMS], sort_keys=True)
         digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        licence = settings.licence or licences.known(settings.model) or "unknown"
         version = f"{settings.model} at {settings.revision}" if settings.revision else settings.model
-        return Engine(self._name, version, digest, _licence(settings))
+        return Engine(self._name, version, digest, licence)
 
     def translate(self, segments: Sequence[Segment], source: str, target: str) -> list[Translation]:
         """Each segment for itself, in order."""
@@ -239,10 +241,6 @@ def _key(name: str, settings: ChatSettings) -> str | None:
             "or drop api_key"
         )
     return key
-
-
-def _licence(settings: ChatSettings) -> str:
-    return settings.licence or "unknown"
 
 
 def _finished(work: Coroutine[Any, Any, list[list[Translation]]]) -> list[list[Translation]]:

@@ -643,6 +643,9 @@ def test_opening_and_describing_contact_no_server():
     engine = translator.engine("en", "pt-BR")
     assert (engine.name, engine.version, engine.licence) == ("llm", "org/model at abc", "Apache-2.0")
     assert ("en", "de") in chat(nowhere).pairs()
+    assert chat(nowhere).engine("en", "de").licence == "unknown"
+    tower = ChatSettings(engine="chat", model="Unbabel/TowerInstruct-7B-v0.2")
+    assert Chat("tower", tower, Allowance()).engine("en", "de").licence == "CC-BY-NC-4.0"
     settings = ChatSettings(engine="chat", model="org/model")
     assert isinstance(open_translator("mine", {"mine": settings}), Chat)
 
