@@ -1,13 +1,23 @@
 """Recipes: what they may say, what a rule decides, and what enters a digest."""
 
+import json
+import tomllib
+
 import polars as pl
 import pytest
 from pydantic import ValidationError
 
+from mldata.encode import ENCODERS
 from mldata.errors import InputError
-from mldata.languages import LANGUAGES
+from mldata.identify import IDENTIFIERS
+from mldata.languages import LANGUAGES, M2M100, MADLAD, NLLB, OPUS, language
+from mldata.licences import allows_commercial, known
 from mldata.recipe import Recipe, Rule, fingerprint, load_recipe, resource
 from mldata.selection import change_rules, check_rules
+from mldata.settings import ChatSettings, CTranslate2Settings
+from mldata.translate import TRANSLATORS
+
+FAMILIES = {"nllb": NLLB, "m2m100": M2M100, "madlad": MADLAD, "opus-mt": OPUS}
 
 SHIPPED = sorted(path.stem for path in resource("pipelines").glob("*.toml"))
 
@@ -19,6 +29,64 @@ def test_every_shipped_recipe_is_valid_and_names_known_languages_and_columns(nam
     assert set(recipe.targets) <= set(LANGUAGES)
     check_rules(recipe.rules, recipe.anchor_rules)
     assert all(rule.because for rule in recipe.rules)
+    assert {tag for rule in recipe.rules for tag in rule.per_language} <= {*LANGUAGES, "sr"}
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_shipped_recipe_satisfies_its_json_schema(name):
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = json.loads((resource("schemas") / "recipe.schema.json").read_text("utf-8"))
+    jsonschema.validate(tomllib.loads((resource("pipelines") / f"{name}.toml").read_text("utf-8")), schema)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_shipped_recipe_names_engines_that_it_has_or_that_are_built_in(name):
+    recipe = load_recipe(name)
+    ways = [recipe.way(target) for target in recipe.targets]
+    translators = {
+        name for way in ways for name in (*way.translators, *way.back_translators, *way.retry_with)
+    }
+    assert translators <= {*TRANSLATORS, *recipe.engines}
+    assert recipe.encoder in {*ENCODERS, *recipe.engines}
+    assert set(recipe.identifiers) <= {*IDENTIFIERS, *recipe.engines}
+    named = {*translators, recipe.encoder, *recipe.identifiers, recipe.quality}
+    assert set(recipe.engines) <= named  # none is there in vain
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_target_of_a_shipped_recipe_has_a_code_in_the_models_that_translate_it(name):
+    recipe = load_recipe(name)
+    for engine in recipe.engines.values():
+        if not isinstance(engine, CTranslate2Settings):
+            continue
+        family = next(family for word, family in FAMILIES.items() if word in engine.model)
+        pairs = engine.pairs or [f"{recipe.anchor}>{target}" for target in recipe.targets]
+        assert {tag for pair in pairs for tag in pair.split(">")} <= set(family), engine.model
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_language_of_a_shipped_recipe_is_known_to_one_of_its_identifiers(name):
+    recipe = load_recipe(name)
+    if any(name in recipe.engines for name in recipe.identifiers):
+        return  # GlotLID knows them all
+    for target in recipe.targets:
+        labels = language(target)
+        assert any(getattr(labels, name) for name in recipe.identifiers), target
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_model_of_a_shipped_recipe_is_pinned_and_its_licence_known(name):
+    recipe = load_recipe(name)
+    for engine in recipe.engines.values():
+        licence = engine.licence or known(engine.model)
+        assert licence
+        assert recipe.licence == "any" or allows_commercial(licence)
+        if not isinstance(engine, ChatSettings):  # what a server runs is pinned there
+            assert engine.revision
+
+
+def test_the_recipe_nllb_has_every_language_of_nllb():
+    assert set(load_recipe("nllb").targets) == set(NLLB) - {"en"}
 
 
 @pytest.mark.parametrize(
