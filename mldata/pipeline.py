@@ -21,8 +21,8 @@ from mldata.engine import Engine
 from mldata.errors import InputError
 from mldata.evidence import alignment, damage
 from mldata.executors import local
-from mldata.identify import open_identifier
-from mldata.languages import canonical, covering, language
+from mldata.identify import check_known, open_identifier
+from mldata.languages import canonical, language, written_as
 from mldata.licences import allows_commercial
 from mldata.recipe import Licence, Recipe, fingerprint
 from mldata.settings import Allowance
@@ -182,7 +182,7 @@ def choose_targets(wanted: str, recipe: Recipe, anchor: str, engines: Installed)
             f"{' '.join(available) or 'none'}. {remedy}"
         )
     for target in chosen:
-        language(target)  # identifiers must know it too
+        check_known(target, recipe.identifiers)
         routes = engines.routes(anchor, target)
         assert routes is not None
         way = recipe.way(target)
@@ -223,6 +223,8 @@ def choose_given(wanted: str, recipe: Recipe, index: SourceIndex) -> tuple[str, 
             f"{index.uri} has no usable translation: {index.unreadable} of {index.read} rows were set aside; "
             "`mldata build` with --source translates what has none"
         )
+    for target in chosen:
+        check_known(target, recipe.identifiers)
     return tuple(chosen)
 
 
@@ -231,7 +233,7 @@ def way_back(target: str, anchor: str, recipe: Recipe, engines: Installed) -> Ro
 
     InputError where it would avoid an engine that the recipe prefers and that isn't installed.
     """
-    route = engines.back(covering(target) or target, covering(anchor) or anchor)
+    route = engines.back(written_as(target), written_as(anchor))
     if route is not None:
         _no_fallback(target, route, recipe.way(target).back_translators, engines)
     return route
