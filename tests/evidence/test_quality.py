@@ -218,10 +218,8 @@ def test_another_estimator_measures_again_and_translates_nothing_again(judged_se
     assert {task.stage for task in mldata.plan(**options, recipe=str(without)).missing} == {"measure"}
 
 
-@pytest.mark.parametrize(
-    ("quality_by", "message"), [("labse", "no quality estimator"), ("judge", "built in")]
-)
-def test_an_engine_that_is_no_estimator_is_named(labse_shaped, kiwi_shaped, tmp_path, quality_by, message):
+@pytest.mark.parametrize(("name", "message"), [("labse", "no quality estimator"), ("judge", "built in")])
+def test_an_engine_that_is_no_estimator_is_named(labse_shaped, kiwi_shaped, tmp_path, name, message):
     path = tmp_path / "judged.toml"
     text = RECIPE.format(labse=labse_shaped, kiwi=kiwi_shaped).replace('"kiwi"\n', f'"{name}"\n', 1)
     path.write_text(text, "utf-8")
