@@ -40,6 +40,16 @@ SAMPLED_CONCEPTS = 256
 
 
 @dataclass(frozen=True)
+class SourceSize:
+    """How much there is to translate into each language."""
+
+    texts: int
+    characters: int
+    segments: int
+    """Different ones."""
+
+
+@dataclass(frozen=True)
 class Plan:
     """What a build will do."""
 
@@ -67,14 +77,16 @@ class Plan:
         again = ", ".join(retry.there.translators for retry in self.job.retries.get(target, ()))
         return str(there), there.translators, str(back), back.translators, again or "-"
 
-    def distinct_segments(self) -> int:
-        """Different segments of the source: what one language costs. Reads and splits the whole source."""
+    def size(self) -> SourceSize:
+        """What one language costs. Reads and splits the whole source."""
         segments: set[int] = set()
+        texts = characters = 0
         for chunk in self.index.chunks:
             for concept in from_table(chunk_table(Store(self.job.work), self.index.digest, chunk)):
                 for _, _, text in concept.texts():
+                    texts, characters = texts + 1, characters + len(text)
                     segments.update(hash(segment) for segment in split(text, self.anchor).segments)
-        return len(segments)
+        return SourceSize(texts, characters, len(segments))
 
 
 @dataclass(frozen=True)
@@ -423,7 +435,7 @@ def _retries(
 
 def _labels(tag: str) -> list[list[str]]:
     known = language(tag)
-    return [[known.script], sorted(known.fasttext), sorted(known.heliport)]
+    return [[known.script], sorted(known.fasttext), sorted(known.heliport), sorted(known.iso)]
 
 
 def run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,9 +25,9 @@ RECIPE = """
 name = "server"
 targets = ["es", "pt"]
 translators = ["model"]
-{more}
 identifiers = ["heliport", "fasttext"]
 encoder = "e5-small"
+{more}
 [engines.model]
 engine = "chat"
 model = "org/model"
@@ -63,7 +64,7 @@ def build(tmp_path):
 
 @pytest.mark.parametrize("context", ["text", "record"])
 def test_right_rows_are_kept_and_unanswered_ones_dropped_with_their_reason(build, context):
-    faults = {"every kitchen": "refusal", "every sister": "length"}
+    faults = {"every kitchen": "refusal_field", "every sister": "length"}
     build.server.fault = lambda number, text: next((f for w, f in faults.items() if w in text.lower()), None)
     done = build("--targets", "es", context=context)
     assert done.code == 0, done.err
@@ -86,9 +87,13 @@ def test_a_build_stops_at_its_budget_and_goes_on_with_a_higher_one(build):
     assert "run the same command with a higher --max-cost" in stopped.err
     assert "Traceback" not in stopped.err
     first = spent(build.place / "set.work")
+    dry = build("--dry-run")
+    assert f"{3 * ROWS} texts" in dry.out
+    assert "are sent 4 times" in dry.out
     assert 0 < first.cost <= 0.05
     done = build("--max-cost", "100")
     assert done.code == 0, done.err
+    assert re.search(r"model: \d+ requests answered, \d+ tokens in, \d+ out, 0\.\d+ paid", done.out)
     assert max(build.server.answered.values()) == 1
     assert spent(build.place / "set.work").requests == sum(build.server.answered.values())
     assert "sk-hidden" not in done.out + done.err + stopped.err
