@@ -114,18 +114,3 @@ def test_a_spoiled_conversion_is_not_used(cache, labse_shaped, monkeypatch):
     monkeypatch.setitem(bert._LAYER, "q", "attention.self.key")
     with pytest.raises(EngineError, match="disagrees with the original"):
         opened(labse_shaped, quantization="int8_float32").encode(["A house."])
-
-
-@pytest.mark.slow
-def test_e5s_real_weights_agree_with_the_embedded_engine(cache, tmp_path):
-    from tests.encode.test_e5 import OTHER, SAME
-    from tests.models import encoders
-
-    texts = [*SAME.values(), *OTHER.values(), "The library is closed. " * 200]
-    model = encoders.e5_as_published(tmp_path / "e5")
-    known = open_encoder("e5-small").encode(texts)
-    full = original(model, prompt="query: ").encode(texts)
-    assert (full * known).sum(1).min() > 0.995
-    converted = opened(model, prompt="query: ").encode(texts)
-    assert (converted * full).sum(1).min() > 0.995
-    assert np.abs(full @ full.T - known @ known.T).max() < 0.01
