@@ -26,7 +26,7 @@ from mldata.languages import canonical, language, written_as
 from mldata.licences import allows_commercial
 from mldata.quality import open_quality
 from mldata.recipe import Licence, Recipe, fingerprint
-from mldata.settings import Allowance
+from mldata.settings import Allowance, ChatSettings
 from mldata.sources import Source
 from mldata.sources.aligned import Aligned
 from mldata.store import Store
@@ -293,6 +293,11 @@ def plan(
     judges = [open_quality(recipe.quality, recipe.engines).engine] if recipe.quality else []
     ways = [*routes.values(), *(both for more in retries.values() for both in more)]
     used = _used([route for both in ways for route in both] + [*backs.values()], engines.translators)
+    if max_cost is not None and not _priced(recipe, used):
+        raise InputError(
+            f"--max-cost limits what requests to paid servers cost, and the pipeline {recipe.name} sends none: "
+            "drop it"
+        )
     if (licence or recipe.licence) == "commercial":
         _check_licences([*used, *identifiers, encoder, *judges])
     if isinstance(source, Source):
@@ -321,6 +326,12 @@ def plan(
         for chunk in _missing(job, store, stage, tag, index.chunks)
     ]
     return Plan(recipe, anchor, chosen, index, job, (*used, *identifiers, encoder, *judges), tuple(missing))
+
+
+def _priced(recipe: Recipe, used: Sequence[Engine]) -> bool:
+    """Whether one of the engines used is a server that has its price in the recipe."""
+    settings = [recipe.engines.get(engine.name) for engine in used]
+    return any(isinstance(s, ChatSettings) and s.price_input + s.price_output > 0 for s in settings)
 
 
 def _check_licences(engines: Sequence[Engine]) -> None:
