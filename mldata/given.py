@@ -2,27 +2,25 @@
 
 Reading an aligned source writes them beside the source's chunks, one file a chunk with all languages. The
 stage `translate` then makes of a given text what it makes of an engine's: the text as it is, and segments
-paired with those of the source, so that all evidence is measured alike.
+paired with those of the source (`pairing`), so that all evidence is measured alike.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute
 
 from mldata.concepts import FIELDS, Concept, Shape, Text, example_digest, from_table, to_table
-from mldata.evidence import Embedded
-from mldata.evidence.alignment import Pool, Step, align_text
+from mldata.pairing import PairedText
 from mldata.sources import Unreadable
 from mldata.sources.collation import Collation, Given
 from mldata.store import read_table, write_table
-from mldata.text import Segment, Split, assemble, split
+from mldata.text import split
 
 ROUTE = "given"
 """What stands for the route of a language that no engine translated."""
@@ -120,19 +118,6 @@ def read(folder: Path, chunk: str, language: str) -> dict[int, Concept]:
     return dict(zip(table["concept"].to_pylist(), from_table(table), strict=True))
 
 
-@dataclass(frozen=True)
-class PairedText:
-    """One text of a chunk with its translation, both in segments."""
-
-    concept_id: str
-    concept: int
-    field: str
-    message: int
-    text: str
-    source: Split
-    target: Split
-
-
 def texts(
     concepts: Sequence[Concept], given: Mapping[int, Concept], anchor: str, language: str
 ) -> list[PairedText]:
@@ -144,47 +129,3 @@ def texts(
             parts = split(source, anchor), split(target, language)
             found.append(PairedText(translated.id, number, field, message, target, *parts))
     return found
-
-
-def translated(
-    paired: Sequence[PairedText], vectors: Embedded, back: Callable[[set[Segment]], Mapping[Segment, str]]
-) -> list[dict[str, Any]]:
-    """Rows of a translated chunk (`tasks.TRANSLATED`): segments that stand for each other, paired.
-
-    `vectors` holds those of all segments' plain texts; `back` translates segments into the anchor's language.
-    """
-    plain = [
-        ([s.plain for s in text.source.segments], [s.plain for s in text.target.segments]) for text in paired
-    ]
-    whole = [sides for sides in plain if all(sides)]
-    pool = Pool.of(whole, vectors) if whole else None
-    again = back({segment for text in paired for segment in text.target.segments})
-    rows = []
-    for text, sides in zip(paired, plain, strict=True):
-        segments = [_segment(text, step, again) for step in align_text(*sides, vectors, pool)]
-        rows.append(
-            {
-                "concept_id": text.concept_id,
-                "concept": text.concept,
-                "field": text.field,
-                "message": text.message,
-                "text": text.text,
-                "back": assemble(text.target, [again.get(s, "") for s in text.target.segments]),
-                "segments": segments,
-            }
-        )
-    return rows
-
-
-def _segment(text: PairedText, step: Step, again: Mapping[Segment, str]) -> dict[str, Any]:
-    source = text.source.segments[step.source_start : step.source_end]
-    target = text.target.segments[step.target_start : step.target_end]
-    return {
-        "source": " ".join(segment.text for segment in source),
-        "protected": [span for segment in source for span in segment.protected],
-        "translation": " ".join(segment.text for segment in target),
-        "back": " ".join(again[segment] for segment in target if again.get(segment)),
-        "pivot": "",
-        "unknown": [],
-        "fit": step.fit,
-    }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from fnmatch import fnmatchcase
 
-# What the models' cards say. Those of OPUS-MT say Apache-2.0 or CC-BY-4.0, model by model: the stricter is given.
+# What the models' cards say. Those of OPUS-MT say Apache-2.0 or CC-BY-4.0, model by model: here the stricter.
 # Families whose models differ (Qwen, Mistral) aren't here: the recipe states their licence.
 _MODELS = """
     baai/bge-m3                              | MIT

@@ -21,8 +21,8 @@ from mldata.engine import Engine
 from mldata.errors import InputError
 from mldata.evidence import alignment, damage
 from mldata.executors import local
-from mldata.identify import open_identifier
-from mldata.languages import canonical, covering, language
+from mldata.identify import check_known, open_identifier
+from mldata.languages import canonical, language, written_as
 from mldata.licences import allows_commercial
 from mldata.quality import open_quality
 from mldata.recipe import Licence, Recipe, fingerprint
@@ -33,10 +33,20 @@ from mldata.store import Store
 from mldata.tasks import FOLDERS, Job, Retry, Stage, Task
 from mldata.text import split
 from mldata.translate import Translator, open_translator
-from mldata.translate.routes import Network, Route
+from mldata.translate.routes import Network, Route, wants_texts
 
 SAMPLED_CONCEPTS = 256
 """Concepts of which wrong items are made: of 256 of a kind, none accepted means under 1.5 % (95 %)."""
+
+
+@dataclass(frozen=True)
+class SourceSize:
+    """How much there is to translate into each language."""
+
+    texts: int
+    characters: int
+    segments: int
+    """Different ones."""
 
 
 @dataclass(frozen=True)
@@ -67,14 +77,16 @@ class Plan:
         again = ", ".join(retry.there.translators for retry in self.job.retries.get(target, ()))
         return str(there), there.translators, str(back), back.translators, again or "-"
 
-    def distinct_segments(self) -> int:
-        """Different segments of the source: what one language costs. Reads and splits the whole source."""
+    def size(self) -> SourceSize:
+        """What one language costs. Reads and splits the whole source."""
         segments: set[int] = set()
+        texts = characters = 0
         for chunk in self.index.chunks:
             for concept in from_table(chunk_table(Store(self.job.work), self.index.digest, chunk)):
                 for _, _, text in concept.texts():
+                    texts, characters = texts + 1, characters + len(text)
                     segments.update(hash(segment) for segment in split(text, self.anchor).segments)
-        return len(segments)
+        return SourceSize(texts, characters, len(segments))
 
 
 @dataclass(frozen=True)
@@ -183,7 +195,7 @@ def choose_targets(wanted: str, recipe: Recipe, anchor: str, engines: Installed)
             f"{' '.join(available) or 'none'}. {remedy}"
         )
     for target in chosen:
-        language(target)  # identifiers must know it too
+        check_known(target, recipe.identifiers)
         routes = engines.routes(anchor, target)
         assert routes is not None
         way = recipe.way(target)
@@ -224,6 +236,8 @@ def choose_given(wanted: str, recipe: Recipe, index: SourceIndex) -> tuple[str, 
             f"{index.uri} has no usable translation: {index.unreadable} of {index.read} rows were set aside; "
             "`mldata build` with --source translates what has none"
         )
+    for target in chosen:
+        check_known(target, recipe.identifiers)
     return tuple(chosen)
 
 
@@ -232,7 +246,7 @@ def way_back(target: str, anchor: str, recipe: Recipe, engines: Installed) -> Ro
 
     InputError where it would avoid an engine that the recipe prefers and that isn't installed.
     """
-    route = engines.back(covering(target) or target, covering(anchor) or anchor)
+    route = engines.back(written_as(target), written_as(anchor))
     if route is not None:
         _no_fallback(target, route, recipe.way(target).back_translators, engines)
     return route
@@ -297,7 +311,7 @@ def plan(
         given=backs,
         engines=recipe.engines,
         allowance=allowance,
-        retries=_retries(digests, anchor, retries, engines.translators),
+        retries=_retries(digests, anchor, retries, engines.translators, encoder),
         quality=recipe.quality,
     )
     missing = [
@@ -371,7 +385,7 @@ def _digests(
     source = fingerprint([splitting, measuring, _labels(anchor)])
     digests: dict[tuple[Stage, str], str] = {("measure_source", anchor): source}
     for target, both in routes.items():
-        digests["translate", target] = fingerprint([splitting, anchor, *_made_by(both, translators)])
+        digests["translate", target] = fingerprint([splitting, anchor, *_made_by(both, translators, encoder)])
     for target, back in backs.items():
         engines = back.engines(translators) if back else []
         pairing = [alignment.VERSION, encoder.digest, index.given[target]]
@@ -385,10 +399,11 @@ def _digests(
     return digests
 
 
-def _made_by(both: tuple[Route, Route], translators: Mapping[str, Translator]) -> list[Any]:
-    """The routes there and back, and their engines' digests."""
+def _made_by(both: tuple[Route, Route], translators: Mapping[str, Translator], encoder: Engine) -> list[Any]:
+    """The routes there and back, their engines' digests, and what pairs whole texts."""
     hops = [route.engines(translators) for route in both]
-    return [[str(route) for route in both], [[engine.digest for engine in route] for route in hops]]
+    pairing = [[alignment.VERSION, encoder.digest]] if wants_texts(both[0], translators) else []
+    return [[str(route) for route in both], [[engine.digest for engine in route] for route in hops], *pairing]
 
 
 def _used(routes: Sequence[Route | None], translators: Mapping[str, Translator]) -> list[Engine]:
@@ -401,6 +416,7 @@ def _retries(
     anchor: str,
     retries: Mapping[str, Sequence[tuple[Route, Route]]],
     translators: Mapping[str, Translator],
+    encoder: Engine,
 ) -> dict[str, tuple[Retry, ...]]:
     """Further attempts: measured among the first attempt's rows, whose digests are a part of theirs."""
     made = {}
@@ -408,7 +424,9 @@ def _retries(
         first = digests["measure", target]
         found = []
         for both in ways:
-            translate = fingerprint([digests["translate", target], anchor, *_made_by(both, translators)])
+            translate = fingerprint(
+                [digests["translate", target], anchor, *_made_by(both, translators, encoder)]
+            )
             found.append(Retry(*both, translate, fingerprint([translate, first])))
         if found:
             made[target] = tuple(found)
@@ -417,7 +435,7 @@ def _retries(
 
 def _labels(tag: str) -> list[list[str]]:
     known = language(tag)
-    return [[known.script], sorted(known.fasttext), sorted(known.heliport)]
+    return [[known.script], sorted(known.fasttext), sorted(known.heliport), sorted(known.iso)]
 
 
 def run(

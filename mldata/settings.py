@@ -88,7 +88,9 @@ class ChatRun(_Settings):
     """Where a chat server is, and how it is asked."""
 
     base_url: str = Field(
-        default="http://localhost:8000/v1", description="of the OpenAI-compatible API, with /v1"
+        default="http://localhost:8000/v1",
+        pattern=r"^https?://[^\s/?#@]+(/[^\s?#@]*)?$",
+        description="of the OpenAI-compatible API, with /v1; a key or password never belongs here",
     )
     api_key: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = Field(
         default=None, description="the environment variable that holds the key, never the key itself"
@@ -98,6 +100,17 @@ class ChatRun(_Settings):
         default=120, gt=0, description="seconds without an answer after which to ask again"
     )
     retries: int = Field(default=6, ge=0, description="times a failed request is repeated")
+    backoff: float = Field(
+        default=1,
+        gt=0,
+        description="seconds before the first repeat at most; twice as long before each further one",
+    )
+
+
+_OWN_FIELDS = {"model", "messages", "n", "stream", "temperature", "seed", "response_format"} | {
+    "max_tokens",
+    "max_completion_tokens",
+}
 
 
 class ChatSettings(ModelSettings):
@@ -111,7 +124,10 @@ class ChatSettings(ModelSettings):
     template: Literal["instruct", "tower", "translategemma"] | None = Field(
         default="instruct", description="what is asked, in a form the model was trained on"
     )
-    system: str | None = Field(default=None, description="a system message instead of the template's")
+    system: str | None = Field(
+        default=None,
+        description='a system message instead of the template\'s; "" sends none, as some models know none',
+    )
     user: str | None = Field(
         default=None,
         description="a user message instead of the template's, with {source}, {target} (language names), "
@@ -123,6 +139,12 @@ class ChatSettings(ModelSettings):
     temperature: float = Field(default=0, ge=0, le=2, description="0: always the likeliest word")
     seed: int | None = Field(default=None, description="sent with each request, where the server heeds it")
     max_tokens: int = Field(default=4096, ge=16, description="tokens of an answer at most")
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = Field(
+        default="max_tokens", description="what the server calls that; some take the newer name only"
+    )
+    reasoning_tokens: int = Field(
+        default=0, ge=0, description="tokens a reasoning model may think, on top of those of a translation"
+    )
     extra: dict[str, Any] = Field(
         default={},
         description="more fields of each request, as {chat_template_kwargs = {enable_thinking = false}}",
@@ -142,6 +164,14 @@ class ChatSettings(ModelSettings):
             raise ValueError("give a template, or a user message of your own")
         if self.user is not None and "{text}" not in self.user:
             raise ValueError("the user message must hold {text}")
+        if self.template == "translategemma" and self.user is None and self.system is not None:
+            raise ValueError("translategemma takes no system message")
+        if self.context == "record" and self.user is None and self.template != "instruct":
+            raise ValueError(
+                'context = "record" needs the template "instruct", or a user message of your own'
+            )
+        if taken := sorted(_OWN_FIELDS & set(self.extra)):
+            raise ValueError(f"extra can't hold {', '.join(taken)}: mldata sets it")
         return self
 
 

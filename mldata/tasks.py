@@ -6,9 +6,10 @@ twice, or again after a kill. Each distinct segment of a chunk is translated onc
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from mldata import evidence, given
+from mldata import evidence, given, pairing
 from mldata.chunks import chunk_table, source_folder
 from mldata.concepts import Concept, from_table
 from mldata.encode import open_encoder
@@ -27,13 +28,14 @@ from mldata.evidence.rows import Context
 from mldata.evidence.similarity import Neighbours
 from mldata.identify import open_identifier
 from mldata.languages import language as language_of
+from mldata.pairing import Beside, PairedText
 from mldata.quality import open_quality
 from mldata.recipe import fingerprint
 from mldata.settings import Allowance, EngineSettings
 from mldata.store import Store, read_table, write_table
-from mldata.text import Segment, Split, assemble, split
+from mldata.text import Segment, Split, assemble, split, whole
 from mldata.translate import Translator, open_translator
-from mldata.translate.routes import Route, Routed, follow
+from mldata.translate.routes import Route, Routed, RoutedText, follow, follow_texts, in_order, wants_texts
 
 Stage = Literal["translate", "measure_source", "measure"]
 FOLDERS: dict[Stage, str] = {"measure_source": "measure", "translate": "translate", "measure": "measure"}
@@ -147,9 +149,11 @@ TRANSLATED = pa.schema(
         ("text", pa.string()),
         ("back", pa.string()),
         ("segments", pa.list_(_SEGMENT)),
+        ("problem", pa.string()),
     ]
 )
-"""A translated chunk: one row a text, with the whole translation, and the segments it was made of."""
+"""A translated chunk: one row a text, with the whole translation, the segments it was made of or paired
+into, and the first problem that an engine had with it (stores of older versions have none)."""
 
 
 class Worker:
@@ -158,7 +162,6 @@ class Worker:
     def __init__(self, job: Job) -> None:
         self.job = job
         self._store = Store(job.work)
-        self._translators: dict[str, Translator] = {}
 
     def run(self, task: Task) -> None:
         """Make the file of `task`."""
@@ -176,8 +179,13 @@ class Worker:
 
     def close(self) -> None:
         """Give back engines and their processes."""
-        for translator in self._translators.values():
+        for translator in self.__dict__.get("_translators", {}).values():  # none where none was needed
             translator.close()
+
+    @cached_property
+    def _translators(self) -> dict[str, Translator]:
+        job = self.job
+        return {name: open_translator(name, job.engines, job.allowance) for name in job.translators}
 
     @cached_property
     def _encoder(self) -> Any:
@@ -191,42 +199,72 @@ class Worker:
         return from_table(chunk_table(self._store, self.job.source, chunk))
 
     def _translate(self, task: Task) -> pa.Table:
+        there, back = self.job.way(task)
+        if wants_texts(there, self._translators):
+            return self._translate_texts(task, there, back)
         texts = [
             _Text(concept.id, number, field, message, split(text, self.job.anchor))
             for number, concept in enumerate(self._concepts(task.chunk))
             if task.takes(number)
             for field, message, text in concept.texts()
         ]
-        there, back = self.job.way(task)
         forward = self._follow(there, {segment for text in texts for segment in text.parts.segments})
         backward = self._follow(back, {routed.segment for routed in forward.values() if routed.segment.text})
         rows = [_translated_row(text, forward, backward) for text in texts]
         return pa.Table.from_pylist(rows, TRANSLATED)
 
+    def _translate_texts(self, task: Task, there: Route, back: Route) -> pa.Table:
+        """The translations of engines that want whole texts, paired with their source as given ones are."""
+        taken = [(n, concept) for n, concept in enumerate(self._concepts(task.chunk)) if task.takes(n)]
+        records = [[text for _, _, text in concept.texts()] for _, concept in taken]
+        made = follow_texts(there, self._translators, records)
+        texts = [
+            _paired_text(concept.id, number, where, one, self.job.anchor, task.language)
+            for (number, concept), record in zip(taken, made, strict=True)
+            for where, one in zip(concept.texts(), record, strict=True)
+        ]
+        pivot = there.hops[-1].source if len(there.hops) > 1 else None
+        return self._paired(task, texts, back, pivot)
+
     def _pair_given(self, task: Task) -> pa.Table:
         translations = self._given(task)
         texts = given.texts(self._concepts(task.chunk), translations, self.job.anchor, task.language)
+        return self._paired(task, texts, self.job.given[task.language])
+
+    def _paired(
+        self, task: Task, texts: Sequence[PairedText], way: Route | None, pivot: str | None = None
+    ) -> pa.Table:
+        """Rows of whole translations; `pivot` is the language of their pivot texts, if they have any."""
+        targets = [text.target for text in texts]
         vectors = self._source_vectors(task.chunk)
-        vectors |= self._embed({s.plain for t in texts for s in t.target.segments} - vectors.keys())
-        way = self.job.given[task.language]
+        vectors |= self._embed(pairing.plain_texts(targets) - vectors.keys())
 
-        def back(segments: set[Segment]) -> dict[Segment, str]:
-            routed = self._follow(way, segments) if way else {}
-            return {segment: made.segment.text for segment, made in routed.items()}
+        def beside(others: Sequence[Split]) -> list[Beside]:
+            vectors.update(self._embed(pairing.plain_texts(others) - vectors.keys()))
+            return pairing.beside(targets, others, vectors)
 
-        return pa.Table.from_pylist(given.translated(texts, vectors, back), TRANSLATED)
+        if way and wants_texts(way, self._translators):
+            backs = beside([split(text, self.job.anchor) for text in self._texts_back(texts, way)])
+        else:
+            again = self._follow(way, {s for target in targets for s in target.segments}) if way else {}
+            backs = [
+                Beside.of_parts(target, [again[s].segment.text if again else "" for s in target.segments])
+                for target in targets
+            ]
+        pivots = beside([split(text.pivot, pivot) for text in texts]) if pivot else None
+        return pa.Table.from_pylist(pairing.rows(texts, backs, pivots, vectors), TRANSLATED)
+
+    def _texts_back(self, texts: Sequence[PairedText], way: Route) -> list[str]:
+        """What whole translations come back as."""
+        records = [[text.text for text in its] for _, its in groupby(texts, key=lambda text: text.concept)]
+        return [one.text for record in follow_texts(way, self._translators, records) for one in record]
 
     def _given(self, task: Task) -> dict[int, Concept]:
         folder = source_folder(self._store, self.job.source)
         return given.read(folder, task.chunk, task.language)
 
     def _follow(self, route: Route, segments: set[Segment]) -> dict[Segment, Routed]:
-        if not self._translators:
-            job = self.job
-            self._translators = {
-                name: open_translator(name, job.engines, job.allowance) for name in job.translators
-            }
-        ordered = sorted(segments, key=lambda s: (len(s.text), s.text, s.spans))
+        ordered = in_order(segments)
         return dict(zip(ordered, follow(route, self._translators, ordered), strict=True))
 
     def _measure_source(self, task: Task) -> pa.Table:
@@ -290,7 +328,7 @@ class Worker:
             first = read_table(job.path(Task("translate", task.language, task.chunk))).to_pylist()
             translated += [row for row in first if not task.takes(row["concept"])]
         vectors = self._source_vectors(task.chunk)
-        units = _units(concepts, translated)
+        units = _units(concepts, translated, None if task.language in job.given else job.anchor)
         said = alignment.texts(units, task.language)
         said |= {text for u in units for p in u.pairs for text in (p.source, p.target, p.back)}
         vectors |= self._embed(said - vectors.keys())
@@ -312,7 +350,11 @@ class Worker:
         lacking: set[int] = set()
         if task.language in job.given:
             lacking = set(range(len(concepts))) - self._given(task).keys()
-        table = _evidence_table(concepts, task.language, measured, found, lacking)
+        problems: dict[int, dict[str, None]] = {}
+        for row in translated:
+            if problem := row.get("problem"):
+                problems.setdefault(row["concept"], {})[problem] = None
+        table = _evidence_table(concepts, task.language, measured, found, lacking, problems)
         return table.take(list(task.tried)) if task.tried else table, wrong
 
     def _wrong(
@@ -372,11 +414,45 @@ def _translated_row(
         "text": assemble(text.parts, [segment["translation"] for segment in segments]),
         "back": assemble(text.parts, [segment["back"] for segment in segments]),
         "segments": segments,
+        "problem": next((p for s in text.parts.segments if (p := forward[s].problem)), ""),
     }
 
 
-def _units(concepts: Sequence[Concept], translated: Sequence[dict[str, Any]]) -> list[Unit]:
-    """The texts that have segments; the rest (only code, a number) has nothing to measure."""
+def _paired_text(
+    concept_id: str,
+    concept: int,
+    where: tuple[str, int, str],
+    made: RoutedText,
+    anchor: str,
+    language: str,
+) -> PairedText:
+    field, message, text = where
+    source = split(text, anchor)
+    # A text with nothing to translate came through as it is, and has nothing to read in any language.
+    target = split(made.text, language) if source.segments else source
+    return PairedText(
+        concept_id,
+        concept,
+        field,
+        message,
+        made.text,
+        source,
+        target,
+        made=True,
+        pivot=made.pivots[-1] if made.pivots and target.segments else "",
+        unknown=made.unknown,
+        problem=made.problem,
+    )
+
+
+def _units(
+    concepts: Sequence[Concept], translated: Sequence[dict[str, Any]], whole_by: str | None
+) -> list[Unit]:
+    """The texts that have segments; the rest (only code, a number) has nothing to measure.
+
+    `whole_by` is the source's language where an engine had to keep all of a whole text's protected spans,
+    code between its segments too; None where a person may have translated it.
+    """
     sources = {(i, field, m): text for i, c in enumerate(concepts) for field, m, text in c.texts()}
     units = []
     for row in translated:
@@ -385,6 +461,8 @@ def _units(concepts: Sequence[Concept], translated: Sequence[dict[str, Any]]) ->
         protected = tuple(span for segment in row["segments"] for span in segment["protected"])
         pairs = tuple(_pair(segment) for segment in row["segments"])
         where = row["concept"], row["field"], row["message"]
+        if whole_by and any(pair.fit is not None for pair in pairs):
+            protected = whole(sources[where], whole_by).protected
         units.append(Unit(*where, sources[where], row["text"], protected, pairs))
     return units
 
@@ -409,13 +487,24 @@ def _plain(text: str, protected: Sequence[str]) -> str:
 
 
 def _evidence_table(
-    concepts: Sequence[Concept], tag: str, units: pl.DataFrame, found: pl.DataFrame, lacking: set[int]
+    concepts: Sequence[Concept],
+    tag: str,
+    units: pl.DataFrame,
+    found: pl.DataFrame,
+    lacking: set[int],
+    problems: Mapping[int, Iterable[str]],
 ) -> pa.Table:
     """One row a concept: all evidence; null for a concept that has no unit, as those `lacking` a
-    translation."""
+    translation. `problems` that engines had are issues too."""
     declared = evidence.columns()
     nested = ["label", *(column.name for column in declared if column.aggregate != "row")]
-    ids = pl.DataFrame({"concept_id": [concept.id for concept in concepts]})
+    ids = pl.DataFrame(
+        {
+            "concept_id": [concept.id for concept in concepts],
+            "problems": [list(problems.get(number, ())) for number in range(len(concepts))],
+        },
+        schema={"concept_id": pl.String, "problems": pl.List(pl.String)},
+    )
     joined = (
         ids.with_row_index("concept")
         .with_columns(pl.col("concept").cast(pl.Int64), language=pl.lit(tag))
@@ -424,7 +513,8 @@ def _evidence_table(
     )
     names = [column.name for column in declared]
     not_given = pl.lit([given.LACKING], pl.List(pl.String))
-    issues = pl.when(pl.col("concept").is_in(sorted(lacking))).then(not_given).otherwise(rows.issues())
+    seen = pl.col("problems").list.concat(rows.issues()).list.unique(maintain_order=True)
+    issues = pl.when(pl.col("concept").is_in(sorted(lacking))).then(not_given).otherwise(seen)
     return joined.select("concept_id", "language", *names, issues.alias("issues"), "fields").to_arrow()
 
 

@@ -282,6 +282,12 @@ def test_targets_choose_among_the_languages_that_are_there(build):
         build([rows[0], rows[1] | {"chosen": ""}])
 
 
+def test_a_language_that_no_identifier_of_the_recipe_knows_is_refused_before_any_work(build):
+    rows = [english_row("k", 0), spanish_row("k", 0, language="xh")]
+    with pytest.raises(InputError, match=r'heliport fasttext knows Xhosa \("xh"\)'):
+        build(rows)
+
+
 @pytest.mark.slow
 def test_the_command_says_what_was_given_and_two_workers_give_the_bytes_of_one(tmp_path):
     languages = {tag: [row for row in vendor_rows() if row["language"] == tag] for tag in ("en", "es")}

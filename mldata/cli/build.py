@@ -177,6 +177,7 @@ def build(
         typer.echo("mldata: interrupted; what was done is kept: run the same command to go on", err=True)
         raise typer.Exit(130) from None
     screen.summary(manifest, place)
+    screen.requests(made.job.work)
 
 
 def _value(format: SourceFormat | None) -> Format | None:

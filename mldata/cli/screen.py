@@ -20,15 +20,21 @@ from mldata.calibration import FILE, Calibration, percent
 from mldata.chunks import source_folder
 from mldata.licences import allows_commercial
 from mldata.measured import engine_facts
-from mldata.pipeline import Plan
+from mldata.pipeline import Plan, SourceSize
 from mldata.selection import licence
+from mldata.settings import ChatSettings
 from mldata.shards import Manifest, read_calibration
 from mldata.store import Store, read_table
 from mldata.tasks import Task
+from mldata.translate.answers import spent
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
 SHOWN = 3
 """Rows set aside that are named on the screen; all are in the file."""
+CHARACTERS_A_TOKEN = 4
+"""Of English; other languages take more tokens, by the model up to several times as many."""
+TOKENS_AROUND = 250
+"""What a template adds to each text."""
 LINE_EVERY = 15.0
 """Seconds between progress lines where there is no terminal."""
 
@@ -83,10 +89,31 @@ def dry_run(plan: Plan) -> None:
     console.print(engines)
     console.print(f"licence of the set: {licence(plan.index, engine_facts(plan.engines))}", soft_wrap=True)
     done = plan.total - len(plan.missing)
+    size_of_source = plan.size()
+    _requests(plan, size_of_source)
     console.print(
-        f"{plan.distinct_segments()} distinct segments a language · the store holds {done} of {plan.total} "
+        f"{size_of_source.segments} distinct segments a language · the store holds {done} of {plan.total} "
         "files · nothing was translated (--dry-run)"
     )
+
+
+def _requests(plan: Plan, source: SourceSize) -> None:
+    """What chat servers will be asked, if there are any, and about what it costs where they have prices."""
+    for name, engine in plan.recipe.engines.items():
+        if not isinstance(engine, ChatSettings):
+            continue
+        routes = [route for both in plan.job.routes.values() for route in both]
+        hops = sum(hop.translator == name for route in routes for hop in route.hops)
+        tokens = hops * source.characters / CHARACTERS_A_TOKEN
+        sent = tokens + hops * source.texts * TOKENS_AROUND
+        cost = (sent * engine.price_input + tokens * engine.price_output) / 1e6
+        priced = f", about {cost:.2f} in all" if cost else ""
+        console.print(
+            f"{escape(name)}: {source.texts} texts ({source.characters} characters) are sent {hops} times, "
+            f"at {CHARACTERS_A_TOKEN} characters a token {sent / 1e6:.2f} million tokens in and "
+            f"{tokens / 1e6:.2f} million out{priced}; what is tried again comes on top",
+            soft_wrap=True,
+        )
 
 
 class Progress:
@@ -182,6 +209,18 @@ def summary(manifest: Manifest, path: Path) -> None:
     peak = f", peak memory {size(run['peak_memory_bytes'])}" if "peak_memory_bytes" in run else ""
     console.print(f"[bold]{escape(str(path))}[/bold]{took}{peak}")
     console.print(f"next: mldata inspect {path}", soft_wrap=True, markup=False)
+
+
+def requests(work: Path) -> None:
+    """What chat servers were asked for this work store in all, if any were."""
+    for name, used in spent(work).engines.items():
+        cost = f", {used.cost:.4g} paid" if used.cost else ""
+        lost = f" ({used.unanswered:.4g} of it perhaps, without an answer)" if used.unanswered else ""
+        console.print(
+            f"{escape(name)}: {used.requests} requests answered, {used.tokens_in} tokens in, "
+            f"{used.tokens_out} out{cost}{lost}, earlier builds in this work store included",
+            soft_wrap=True,
+        )
 
 
 def _screening(manifest: Manifest) -> None:

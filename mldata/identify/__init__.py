@@ -12,7 +12,7 @@ from typing import Protocol
 
 from mldata.engine import Engine
 from mldata.errors import InputError
-from mldata.languages import Language
+from mldata.languages import Language, language
 from mldata.settings import EngineSettings, FastTextSettings
 
 
@@ -51,6 +51,20 @@ def _heliport() -> Identifier:
 
 IDENTIFIERS: dict[str, Callable[[], Identifier]] = {"fasttext": _fasttext, "heliport": _heliport}
 """Every identifier a recipe can name."""
+
+
+def check_known(tag: str, names: Sequence[str]) -> None:
+    """InputError where no identifier of `names` can tell a text in the language `tag`: all rows would fail.
+
+    Models given by table or path (GlotLID, OpenLID) are taken to know it.
+    """
+    found = language(tag)
+    labels = {"fasttext": found.fasttext, "heliport": found.heliport}
+    if not any(labels.get(name, found.iso) for name in names):
+        raise InputError(
+            f'none of the identifiers {" ".join(names)} knows {found.name} ("{tag}"): name one that does in '
+            "the recipe, such as GlotLID (see the pipeline nllb), or leave the language out (--targets)"
+        )
 
 
 _opened: dict[str, Identifier] = {}

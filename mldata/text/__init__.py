@@ -3,6 +3,6 @@
 `assemble(split(text, language)) == text` for every text, whatever it holds.
 """
 
-from mldata.text.segments import VERSION, Segment, Split, assemble, split
+from mldata.text.segments import VERSION, Segment, Split, assemble, split, whole
 
-__all__ = ["VERSION", "Segment", "Split", "assemble", "split"]
+__all__ = ["VERSION", "Segment", "Split", "assemble", "split", "whole"]

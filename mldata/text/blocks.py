@@ -57,6 +57,8 @@ class _Line(IntEnum):
     TEXT = 0
     TABLE = 1
     VERBATIM = 2
+    RULE = 3
+    """A horizontal line: nothing to translate, and nothing to keep from an engine's eyes."""
 
 
 class _Run(NamedTuple):
@@ -70,15 +72,13 @@ class _Run(NamedTuple):
 
 def runs(text: str) -> Iterator[tuple[int, int]]:
     """Slices of `text` to look for sentences in, in order and disjoint."""
-    lines = [m.span(1) if m.group(1) is not None else m.span(2) for m in _LINE.finditer(text)]
-    kinds = _kinds(text, lines)
-    clips = _islands(text, lines, kinds)
+    read = _read(text)
     last: _Run | None = None
-    for index, (start, end) in enumerate(lines):
-        if start == end or kinds[index] == _Line.VERBATIM:
+    for index, (start, end) in enumerate(read.lines):
+        if start == end or read.kinds[index] >= _Line.VERBATIM:
             continue
-        clipped = clips.get(index, (start, end))
-        for run in _line_runs(text, *clipped, table=kinds[index] == _Line.TABLE):
+        clipped = read.clips.get(index, (start, end))
+        for run in _line_runs(text, *clipped, table=read.kinds[index] == _Line.TABLE):
             if last and _goes_on(text, last, run, start):
                 last = _Run(last.start, run.end, run.open, run.quotes)
                 continue
@@ -87,6 +87,40 @@ def runs(text: str) -> Iterator[tuple[int, int]]:
             last = run
     if last:
         yield last.start, last.end
+
+
+def verbatim(text: str) -> Iterator[tuple[int, int]]:
+    """Slices of `text` that `runs` leaves out since they are code, HTML, maths over several lines or the
+    definitions of links: in order, but those of neighbouring lines may touch or overlap."""
+    read = _read(text)
+    found = list(read.islands)
+    for index, (start, end) in enumerate(read.lines):
+        if read.kinds[index] == _Line.VERBATIM:
+            if index and read.kinds[index - 1] == _Line.VERBATIM and found:
+                found[-1] = found[-1][0], end
+            else:
+                found.append((start, end))
+        elif read.kinds[index] == _Line.TEXT:
+            clipped = read.clips.get(index, (start, end))
+            if _DEFINITION.match(text[slice(*clipped)]):
+                found.append(clipped)
+    return iter(sorted((start, end) for start, end in found if text[start:end].strip()))
+
+
+class _Read(NamedTuple):
+    """A text in lines."""
+
+    lines: list[tuple[int, int]]
+    kinds: bytearray
+    clips: dict[int, tuple[int, int]]
+    """What is left of the lines that an island begins or ends in."""
+    islands: list[tuple[int, int]]
+
+
+def _read(text: str) -> _Read:
+    lines = [m.span(1) if m.group(1) is not None else m.span(2) for m in _LINE.finditer(text)]
+    kinds = _kinds(text, lines)
+    return _Read(lines, kinds, *_islands(text, lines, kinds))
 
 
 def _line_runs(text: str, start: int, end: int, table: bool) -> Iterator[_Run]:
@@ -171,8 +205,10 @@ def _parsed_kinds(text: str, lines: list[tuple[int, int]], tokens: list[Token]) 
         body = [text[start:end] for start, end in lines[first:last]]
         if token.type == "table_open":
             kinds[first:last] = bytes([_Line.TABLE]) * (last - first)
+        elif token.type == "hr":
+            kinds[first:last] = bytes([_Line.RULE]) * (last - first)
         elif (
-            token.type in ("fence", "hr")
+            token.type == "fence"
             or (token.type == "code_block" and not _is_prose(body))
             or (token.type == "html_block" and any(map(_HTML_CODE.search, body)))
         ):
@@ -200,12 +236,15 @@ def _plain_kinds(text: str, lines: list[tuple[int, int]]) -> bytearray:
     return kinds
 
 
-def _islands(text: str, lines: list[tuple[int, int]], kinds: bytearray) -> dict[int, tuple[int, int]]:
+def _islands(
+    text: str, lines: list[tuple[int, int]], kinds: bytearray
+) -> tuple[dict[int, tuple[int, int]], list[tuple[int, int]]]:
     """Take maths and comments over several lines out: whole lines become verbatim, the rest is clipped.
 
-    Returns what is left of the lines that an island begins or ends in.
+    Returns what is left of the lines that an island begins or ends in, and the islands.
     """
     clips: dict[int, tuple[int, int]] = {}
+    islands: list[tuple[int, int]] = []
     starts = [start for start, _ in lines]
     closes: dict[str, int] = {}  # where each closing stands next: a search for each opening is quadratic
     cursor = 0
@@ -225,7 +264,8 @@ def _islands(text: str, lines: list[tuple[int, int]], kinds: bytearray) -> dict[
         if close in ("$$", "\\]") and any(not text[s:e].strip() for s, e in lines[first : last + 1]):
             continue
         cursor = end + len(close)
+        islands.append((found.start(), cursor))
         clips[first] = clips.get(first, lines[first])[0], found.start()
         clips[last] = cursor, lines[last][1]
         kinds[first + 1 : last] = bytes([_Line.VERBATIM]) * (last - first - 1)
-    return clips
+    return clips, islands

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from mldata.text.blocks import runs
+from mldata.text.blocks import runs, verbatim
 from mldata.text.protect import Kind, Mark, marks
 from mldata.text.sentences import sentences
 
 VERSION = 2
-"""Enters digests: raise it when `split` gives other output for the same text."""
+"""Enters digests: raise it when `split` or `whole` gives other output for the same text."""
 
 # Invisible characters that stick to the ends of pasted text: byte order mark, zero-width space, and the
 # marks of writing direction. No engine keeps them at an edge.
@@ -78,6 +78,24 @@ def assemble(parts: Split, translations: Sequence[str] | None = None) -> str:
     return "".join(pieces)
 
 
+def whole(text: str, language: str) -> Segment:
+    """The text as one segment, for engines that want it so.
+
+    Its spans are what `split` protects within segments and what it keeps from engines altogether: code,
+    HTML, maths, the definitions of links. List markers, headings, bars of tables and blank lines are
+    open to the engine. A text in which `split` finds nothing to translate is one span.
+    """
+    found: list[tuple[int, int]] = list(verbatim(text))
+    translatable = False
+    for run_start, run_end in runs(text):
+        run = text[run_start:run_end]
+        found += [(run_start + mark.start, run_start + mark.end) for mark in marks(run)]
+        translatable = translatable or (_has_letter(run) and any(True for _ in _segments(run, language)))
+    if not translatable:
+        return Segment(text, ((0, len(text)),) if text else ())
+    return Segment(text, _joined(iter(sorted(found))))
+
+
 def _segments(run: str, language: str) -> Iterator[tuple[int, Segment]]:
     """Each segment of a run with its offset."""
     found = marks(run)
@@ -126,11 +144,11 @@ def _is_whole_link(run: str, start: int, end: int, inside: list[Mark]) -> bool:
 
 
 def _joined(spans: Iterator[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    """Touching spans as one: an engine has fewer things to carry over, and can't part them."""
+    """Touching spans, in order, as one: an engine has fewer things to carry over, and can't part them."""
     joined: list[tuple[int, int]] = []
     for start, end in spans:
-        if joined and joined[-1][1] == start:
-            joined[-1] = joined[-1][0], end
+        if joined and joined[-1][1] >= start:
+            joined[-1] = joined[-1][0], max(end, joined[-1][1])
         else:
             joined.append((start, end))
     return tuple(joined)

@@ -62,8 +62,8 @@ def test_a_second_build_does_no_task_and_gives_the_same_bytes(command, built, ou
 def test_a_dry_run_names_routes_and_translates_nothing(command, built, tmp_path):
     done = command(*build(built, tmp_path / "new", "--dry-run", targets="es,pt,fr"))
     assert done.code == 0
-    assert re.search(r"^ es +en>es +es>en +3 +3 +3", done.out, re.MULTILINE)
-    assert re.search(r"^ fr +en>es>fr +fr>es>en +3 +3 +3", done.out, re.MULTILINE)
+    assert re.search(r"^ es +en>es +apertium +es>en +apertium +- +3 +3 +3", done.out, re.MULTILINE)
+    assert re.search(r"^ fr +en>es>fr +apertium +fr>es>en +apertium +- +3 +3 +3", done.out, re.MULTILINE)
     assert "the store holds 0 of 21 files" in done.out
     assert not (tmp_path / "new").exists()
     assert not (tmp_path / "new.work/translate").exists()

@@ -27,6 +27,7 @@ from tests.models import phrases
 NUMBERS = tuple(map(str, range(2, 14)))
 MARKS = tuple(f"XQ{number}X" for number in range(1, 4))
 """What the models learn to copy, beside words: numbers, and the sentinels of protected spans."""
+START, GUIDE = 0.15, 0.3
 DIRECTIONS = (("en", "es"), ("es", "en"), ("en", "pt"), ("pt", "en"))
 """What the multilingual models learn."""
 NLLB = {"en": "eng_Latn", "es": "spa_Latn", "pt": "por_Latn"}
@@ -296,7 +297,7 @@ def _train(
     model.train()
     for step, (sources, targets) in enumerate(_batches(examples, steps)):
         ids, labels = _padded(sources, pad), _padded(targets, -100)
-        guided = step < steps * 0.3
+        guided = step < steps * GUIDE
         out = model(
             input_ids=ids,
             attention_mask=(ids != pad).long(),
@@ -330,7 +331,7 @@ def _batches(examples: list[Example], steps: int) -> Iterator[tuple[list[list[in
     draw = random.Random(3)
     examples = sorted(draw.sample(examples, len(examples)), key=lambda example: [*map(len, example)])
     for step in range(steps):
-        longest = min(1.0, 0.15 + 1.5 * step / steps)
+        longest = min(1.0, START + 1.5 * step / steps)
         start = draw.randrange(int(longest * len(examples)) - 64)
         yield tuple(zip(*examples[start : start + 64], strict=True))  # type: ignore[misc]
 

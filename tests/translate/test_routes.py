@@ -64,3 +64,13 @@ def test_an_empty_segment_stays_empty_and_is_not_sent():
     engines = {"a": Tags("en>es")}
     made = follow(find_route(engines, "en", "es"), engines, [Segment(""), Segment("yes")])
     assert [m.segment.text for m in made] == ["", "yes es"]
+
+
+def test_the_first_problem_of_a_segment_is_kept():
+    class Refuses(Tags):
+        def translate(self, segments, source, target):
+            return [Translation(Segment(""), problem="refused") for _ in segments]
+
+    engines = {"no": Refuses("en>es"), "yes": Tags("es>pt")}
+    (made,) = follow(find_route(engines, "en", "pt"), engines, [Segment("dobro")])
+    assert (made.segment.text, made.problem) == ("", "refused")
