@@ -211,8 +211,8 @@ def convert(found: Found, quantization: Quantization, directory: Path) -> None:
             return spec
 
     converter = Converter(str(found.path))
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
+    transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # advice on packages and settings that nobody here can follow

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import re
-
 import polars as pl
 import pytest
 
 import mldata
 from mldata.recipe import resource
-from tests.conftest import bytes_of, run_mldata, write_jsonl
+from tests.conftest import run_mldata, write_jsonl
 from tests.models import phrases
 
 pytest.importorskip("ctranslate2")
@@ -73,3 +70,11 @@ def build(translator_models, tmp_path_factory):
 
 def rows(path, lang):
     return mldata.load(path).evidence().filter(pl.col("lang") == lang).collect()
+
+
+def test_probe(build):
+    for there in ("good", "halting"):
+        path, out = build(there)
+        print(out)
+        r = mldata.load(path)
+        print(r)

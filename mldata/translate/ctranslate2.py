@@ -46,6 +46,8 @@ _LANGUAGE_TOKEN: dict[Family, re.Pattern[str]] = {
     "madlad": re.compile(r'"<2([A-Za-z_]+)>"'),
     "marian": re.compile(r'">>([A-Za-z_]+)<<"'),
 }
+_TOKEN: dict[Family, str] = {"nllb": "{}", "m2m100": "__{}__", "madlad": "<2{}>", "marian": ">>{}<<"}
+_SILENT = ("<s>", "</s>", "<pad>", "<unk>")
 _VOCABULARIES = ("shared_vocabulary", "source_vocabulary", "target_vocabulary")
 
 
@@ -202,8 +204,10 @@ class _Model:
         self.codes = _codes(found, self.family)
         said = record(directory)
         positions = said.positions if said else _POSITIONS[self.family]
-        # The end's token, and the language's, have positions too.
+        # The end's token, and the language's, have positions too; translations may be half as long again.
         self._longest = min(settings.max_tokens, (positions or settings.max_tokens + 3) - 3)
+        self._longest_source = self._longest * 2 // 3
+        self._silent = {*_SILENT, *(_TOKEN[self.family].format(code) for code in self.codes)}
         self._settings = settings
         try:
             self._translator = ctranslate2.Translator(
@@ -221,7 +225,7 @@ class _Model:
     def pieces(self, text: str, asked: _Direction) -> list[list[str]]:
         """The tokens of `text`, which is cut at blanks where it has too many for the model."""
         tokens = self._tokens(asked.said + text)
-        if len(tokens) <= self._longest or len(text) < 2:
+        if len(tokens) <= self._longest_source or len(text) < 2:
             return [[*asked.first, *tokens, "</s>"]]
         cut = _middle(text)
         return [piece for half in (text[:cut], text[cut:]) for piece in self.pieces(half.strip(), asked)]
@@ -244,8 +248,13 @@ class _Model:
             )
         except (RuntimeError, ValueError) as error:
             raise EngineError(f"CTranslate2 failed: {first_line(error)}") from error
-        hypotheses = [result.hypotheses[0][len(asked.prefix) :] for result in results]
-        return [_text(tokens[:-1]) if tokens and tokens[-1] == "</s>" else None for tokens in hypotheses]
+        return [self._said(result.hypotheses[0]) for result in results]
+
+    def _said(self, tokens: Sequence[str]) -> str | None:
+        """The text that tokens say; None where they don't come to an end."""
+        if not tokens or tokens[-1] != "</s>":
+            return None
+        return _text([token for token in tokens if token not in self._silent])
 
 
 def _middle(text: str) -> int:
@@ -367,16 +376,16 @@ def _direction(family: Family, source: str, target: str, codes: frozenset[str], 
             raise InputError(f"{where} has no token >>{languages.opus_labels(target)[0]}<< for {target}")
         return _Direction(first=(f">>{labels[0]}<<",))
     if family == "madlad":
-        code = _present(languages.madlad_code(target), "<2{}>", codes, where)
+        code = _present(languages.madlad_code(target), family, codes, where)
         return _Direction(said=f"{code} ")
-    code_of, form = (languages.nllb_code, "{}") if family == "nllb" else (languages.m2m100_code, "__{}__")
-    first, prefix = (_present(code_of(tag), form, codes, where) for tag in (source, target))
+    code_of = languages.nllb_code if family == "nllb" else languages.m2m100_code
+    first, prefix = (_present(code_of(tag), family, codes, where) for tag in (source, target))
     return _Direction(first=(first,), prefix=(prefix,))
 
 
-def _present(code: str, form: str, codes: frozenset[str], where: str) -> str:
+def _present(code: str, family: Family, codes: frozenset[str], where: str) -> str:
     """The token of a language; InputError where the model hasn't got it."""
-    token = form.format(code)
+    token = _TOKEN[family].format(code)
     if code not in codes:
         raise InputError(f"{where} has no token {token}: it doesn't know that language")
     return token

@@ -1,8 +1,10 @@
-"""NLLB, M2M100, MADLAD and Marian by CTranslate2: small real models, trained here, through the real converter."""
+"""NLLB, M2M100, MADLAD and Marian by CTranslate2: small real models through the real converter."""
 
 import json
 import os
+import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +23,7 @@ pytest.importorskip("transformers")
 
 from mldata import conversion
 from mldata.translate.ctranslate2 import CTranslate2, _middle, _text
-from tests.models import translators
+from tests.models import phrases, translators
 
 UNSEEN = translators.corpus(100, seed=99)
 FAMILIES = ("marian-en-es", "m2m100", "nllb", "madlad")
@@ -87,7 +89,8 @@ def test_a_converted_model_needs_neither_torch_nor_transformers(translator_model
         "from mldata.settings import CTranslate2Settings\n"
         "from mldata.text import Segment\n"
         "from mldata.translate.ctranslate2 import CTranslate2\n"
-        f"engine = CTranslate2('x', CTranslate2Settings.model_validate({settings(directory).model_dump()!r}))\n"
+        f"said = CTranslate2Settings.model_validate({settings(directory).model_dump()!r})\n"
+        "engine = CTranslate2('x', said)\n"
         f"print(engine.translate([Segment({said['en']!r})], 'en', 'es')[0].segment.text)"
     )
     done = subprocess.run(
@@ -97,10 +100,11 @@ def test_a_converted_model_needs_neither_torch_nor_transformers(translator_model
 
 
 def test_a_model_given_converted_is_used_as_it_is(translator_models, tmp_path, own_cache):
-    done = run_mldata("models", "convert", translator_models("nllb"), "--out", tmp_path / "nllb", cwd=tmp_path)
+    out = tmp_path / "nllb"
+    done = run_mldata("models", "convert", translator_models("nllb"), "--out", out, cwd=tmp_path)
     assert done.code == 0, done.err
-    (tmp_path / "nllb" / conversion.RECORD).unlink()  # as from anyone else's converter
-    engine = by(tmp_path / "nllb", max_tokens=40)
+    (out / conversion.RECORD).unlink()  # as from anyone else's converter
+    engine = by(out)
     assert ask(engine, [UNSEEN[0]["en"]]) == [UNSEEN[0]["es"]]
     assert ("en", "pt") in engine.pairs()
     assert not conversion.in_cache()
@@ -155,20 +159,26 @@ def test_the_digest_follows_all_that_decides_an_answer(translator_models):
     assert engines[0].licence == "unknown"
 
 
-def test_a_long_text_loses_nothing(translator_models):
-    engine = by(translator_models("nllb"))
-    sentences = UNSEEN[:12]
-    text = " ".join(said["en"] for said in sentences)
-    [made] = engine.translate([Segment(text)], "en", "es")
-    assert not made.problem
-    whole = " ".join(said["es"] for said in sentences)
-    assert abs(len(made.segment.text.split()) - len(whole.split())) <= 6  # a cut may fall into a sentence
+def test_a_text_too_long_for_the_model_is_translated_in_pieces(translator_models):
+    unseen = [phrases.sentence(random.Random(seed)) for seed in range(100)]
+    alike = [said for said in unseen if len(said["en"].split()) == 8][:8]
+    text, right = (" ".join(said[language] for said in alike) for language in ("en", "es"))
+    for tokens in (16, 20):  # of which the source may have two thirds
+        engine = by(translator_models("nllb"), max_tokens=tokens)
+        assert ask(engine, [text, alike[0]["en"]]) == [right, alike[0]["es"]]
 
 
-def test_a_decoder_that_finds_no_end_says_so(translator_models):
-    hardly_trained = translator_models("nllb", steps=5)
-    [made] = by(hardly_trained, beam=1).translate([Segment("The woman opens the door.")], "en", "es")
-    assert (made.segment.text, made.problem) == ("", "truncated")
+def test_a_translation_that_comes_to_no_end_says_so(translator_models, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(translator_models("nllb"), tmp_path / "endless")
+    weights = load_file(tmp_path / "endless" / "model.safetensors")
+    end = 2
+    weights["model.shared.weight"][end] *= -1
+    save_file(weights, tmp_path / "endless" / "model.safetensors", metadata={"format": "pt"})
+    engine = by(tmp_path / "endless")
+    made = engine.translate([spans("The woman opens the door."), spans("The {x} house, {y}.")], "en", "es")
+    assert [(one.segment.text, one.problem) for one in made] == [("", "truncated")] * 2
 
 
 def test_an_empty_text_and_no_text(translator_models):
@@ -217,7 +227,7 @@ def test_a_conversion_that_computes_something_else_is_refused(translator_models,
         return spec
 
     monkeypatch.setattr(T5Loader, "get_model_spec", scaled)
-    with pytest.raises(EngineError, match="isn't the same model: it gives .* the log-probability"):
+    with pytest.raises(EngineError, match=r"isn't the same model: it gives .* the log-probability"):
         ask(by(translator_models("madlad"), quantization="float32"), ["The house."])
     assert not conversion.in_cache()
 
@@ -227,7 +237,7 @@ def test_a_checkpoint_of_pickles_is_refused(translator_models, tmp_path):
         if file.suffix != ".safetensors":
             (tmp_path / file.name).write_bytes(file.read_bytes())
     (tmp_path / "pytorch_model.bin").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
-    with pytest.raises(InputError, match="no .safetensors file, and mldata reads no pickles: give a revision"):
+    with pytest.raises(InputError, match="mldata reads no pickles: give a revision"):
         by(tmp_path).engine("en", "es")
 
 
@@ -255,7 +265,8 @@ def test_a_killed_conversion_leaves_nothing_half_done(translator_models, tmp_pat
 def test_the_models_of_a_recipe_are_converted_and_listed(translator_models, tmp_path, own_cache):
     recipe = tmp_path / "own.toml"
     recipe.write_text(
-        'name = "own"\nanchor = "en"\ntargets = ["es"]\ntranslators = ["nllb"]\n'
+        'name = "own"\ntargets = ["es"]\ntranslators = ["nllb"]\nidentifiers = ["heliport"]\n'
+        'encoder = "e5-small"\n'
         f'[engines.nllb]\nengine = "ctranslate2"\nmodel = "{translator_models("nllb")}"\n',
         "utf-8",
     )
