@@ -5,7 +5,6 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-import mldata
 from mldata.recipe import resource
 from tests.conftest import run_mldata, write_jsonl
 from tests.models import phrases
@@ -68,13 +67,27 @@ def build(translator_models, tmp_path_factory):
     return made
 
 
-def rows(path, lang):
-    return mldata.load(path).evidence().filter(pl.col("lang") == lang).collect()
+def rows(path, kind, language):
+    """The rows of a set: those kept ("data") or those dropped."""
+    files = sorted((path / kind).glob("*-*.arrow"))
+    return [
+        row
+        for file in files
+        for row in pl.read_ipc(file, memory_map=False).to_dicts()
+        if row["language"] == language
+    ]
+
+
+def wrong(row, language):
+    """How many texts of a row aren't what the language has for them."""
+    source = next(said for said in ROWS if all(said[field]["en"] in row["source"] for field in said))
+    return sum(said[language] != row[field] for field, said in source.items())
 
 
 def test_probe(build):
     for there in ("good", "halting"):
         path, out = build(there)
         print(out)
-        r = mldata.load(path)
-        print(r)
+        for kind in ("data", "dropped"):
+            for row in rows(path, kind, "es")[:2]:
+                print(kind, row)

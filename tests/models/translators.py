@@ -306,9 +306,9 @@ def _train(
             output_attentions=taught,
             use_cache=False,
         )
-        loss = (
-            out.loss + _astray(out.cross_attentions[-1], ids != pad, labels != -100) if guided else out.loss
-        )
+        loss = out.loss
+        if taught:
+            loss = loss + _astray(out.cross_attentions[-1], ids != pad, labels != -100)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
