@@ -73,7 +73,7 @@ def rows(path, kind, language):
     return [
         row
         for file in files
-        for row in pl.read_ipc(file, memory_map=False).to_dicts()
+        for row in pl.read_ipc(file).to_dicts()
         if row["language"] == language
     ]
 
