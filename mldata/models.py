@@ -6,6 +6,7 @@ cache. Only data are fetched and read (safetensors, tokenizers, JSON, fastText):
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from mldata import licences
 from mldata.errors import InputError
 from mldata.settings import EngineSettings, ModelSettings, Run
 from mldata.store import sync
@@ -41,21 +43,27 @@ def cache_home() -> Path:
 
 
 def cached(name: str, make: Callable[[Path], None]) -> Path:
-    """The directory `name` of the cache, filled by `make` at its first use; whole or absent."""
+    """The directory `name` of the cache, filled by `make` at its first use; whole or absent.
+
+    One process at a time makes something, as that may take most of the memory; the others wait for it.
+    """
     home = cache_home()
     directory = home / name
-    if not directory.exists():
-        home.mkdir(parents=True, exist_ok=True)
+    if directory.exists():
+        return directory
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if directory.exists():
+            return directory
+        for left in home.glob(f".{name[:24]}-*"):  # by a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
         made = Path(tempfile.mkdtemp(prefix=f".{name[:24]}-", dir=home))
         try:
             make(made)
             for file in made.rglob("*"):
                 sync(file)
             made.rename(directory)
-        except OSError:
-            if not directory.exists():
-                raise
-            # another process was faster: what it made is the same
         finally:
             shutil.rmtree(made, ignore_errors=True)
     return directory
@@ -75,6 +83,11 @@ def _has_gpu() -> bool:
     except ImportError:
         return False
     return bool(ctranslate2.get_cuda_device_count())
+
+
+def licence(settings: ModelSettings) -> str:
+    """SPDX expression of a model's licence, as the recipe states it or mldata knows it; or "unknown"."""
+    return settings.licence or licences.known(settings.model) or "unknown"
 
 
 def find(settings: ModelSettings, patterns: Sequence[str] = WEIGHTS) -> Found:

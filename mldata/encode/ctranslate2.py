@@ -25,7 +25,7 @@ from mldata.encode.directory import Directory, read_directory, read_json
 from mldata.encode.windows import embed, of_one_length, unit
 from mldata.engine import Engine
 from mldata.errors import EngineError, InputError
-from mldata.models import cached, find
+from mldata.models import cached, find, licence
 from mldata.settings import CTranslate2EncoderSettings, Device, Quantization
 
 VERSION = 1
@@ -79,7 +79,7 @@ class CTranslate2Encoder:
         self._name = f"encoder-{_digest(made_of)}"
         release = f"{found.name}, CTranslate2 {ctranslate2.__version__}, {settings.quantization}"
         digest = _digest([*made_of, settings.prompt])
-        self.engine = Engine(name, release, digest, settings.licence or "unknown")
+        self.engine = Engine(name, release, digest, licence(settings))
 
     @cached_property
     def _converted(self) -> Converted:
@@ -210,12 +210,13 @@ _NAMES = {"bert": False, "xlm-roberta": True, "roberta": True, "camembert": True
 
 def _convert(source: Directory, directory: Path, quantization: Quantization, device: str) -> None:
     """Write the converted model into `directory`, load it, and compare it with the original."""
-    from mldata.encode.sentence_transformers import installed, load, tokenised
+    from mldata.encode.sentence_transformers import encoded, installed, load, tokenised
 
     installed(f"{source.path} is to be converted, which")
     original = load(source.path)
     # Encode first: the conversion quantises the original's own memory.
-    right = unit(np.asarray(original.encode(list(_CHECKED), show_progress_bar=False), np.float32))
+    size = {"limit": source.limit, "dimension": source.dimension}
+    right = encoded(original, _CHECKED, batch_tokens=4096, **size)
     transformer = original[0].auto_model
     config = transformer.config
     first = config.pad_token_id + 1 if _NAMES[config.model_type] else 0
@@ -247,13 +248,12 @@ def _convert(source: Directory, directory: Path, quantization: Quantization, dev
         arrays[f"bias{i}"] = np.zeros(len(weight), np.float32) if bias is None else bias.detach().numpy()
     np.savez(directory / "dense.npz", **arrays)
     said = {
-        "limit": source.limit,
+        **size,
         "marks": tokenised(original.tokenizer, ["a"])[1],
         "pooling": source.pooling()[0],
         "dense": [
             _DENSE[step.config["activation_function"]] for step in source.steps if step.kind == "Dense"
         ],
-        "dimension": source.dimension,
     }
     (directory / "encoder.json").write_text(json.dumps(said), "utf-8")
     made = open_converted(directory, device, quantization).encode(_CHECKED, 4096)

@@ -21,7 +21,7 @@ from mldata.encode.directory import read_directory
 from mldata.encode.windows import by_tokens, embed
 from mldata.engine import Engine
 from mldata.errors import InputError, first_line
-from mldata.models import find
+from mldata.models import find, licence
 from mldata.settings import Device, Precision, SentenceTransformersSettings
 
 PACKAGES = ("sentence-transformers", "transformers", "tokenizers", "torch")
@@ -40,7 +40,7 @@ class SentenceTransformersEncoder:
         made_of = [found.digest, *self._versions, settings.prompt, settings.precision]
         digest = hashlib.blake2b("\n".join(made_of).encode(), digest_size=16).hexdigest()
         release = f"{found.name}, {self._versions[0]}, {settings.precision}"
-        self.engine = Engine(name, release, digest, settings.licence or "unknown")
+        self.engine = Engine(name, release, digest, licence(settings))
 
     @cached_property
     def _model(self) -> Any:
@@ -50,28 +50,38 @@ class SentenceTransformersEncoder:
         """Unit vectors, in batches by tokens; see `mldata.encode.windows` for texts that are too long."""
         if not texts:
             return np.zeros((0, self.dimension), np.float32)
-        import torch
-
-        model = self._model
-
-        def forward(batch: list[list[int]]) -> Vectors:
-            longest = max(map(len, batch))
-            padding = model.tokenizer.pad_token_id or 0
-            ids = torch.tensor([window + [padding] * (longest - len(window)) for window in batch])
-            mask = torch.tensor([[1] * len(window) + [0] * (longest - len(window)) for window in batch])
-            features = {"input_ids": ids.to(model.device), "attention_mask": mask.to(model.device)}
-            with torch.inference_mode():
-                return np.asarray(model(features)["sentence_embedding"].float().cpu().numpy())
-
-        tokens, marks = tokenised(model.tokenizer, [self._settings.prompt + text for text in texts])
-        return embed(
-            tokens,
+        return encoded(
+            self._model,
+            [self._settings.prompt + text for text in texts],
             limit=self._limit,
-            marks=marks,
-            batches=by_tokens(self._settings.run.batch_tokens),
-            forward=forward,
             dimension=self.dimension,
+            batch_tokens=self._settings.run.batch_tokens,
         )
+
+
+def encoded(model: Any, texts: Sequence[str], *, limit: int, dimension: int, batch_tokens: int) -> Vectors:
+    """float32[len(texts), dimension], unit norm, by a SentenceTransformer that reads `limit` tokens."""
+    import torch
+
+    padding = model.tokenizer.pad_token_id or 0
+
+    def forward(batch: list[list[int]]) -> Vectors:
+        longest = max(map(len, batch))
+        ids = torch.tensor([window + [padding] * (longest - len(window)) for window in batch])
+        mask = torch.tensor([[1] * len(window) + [0] * (longest - len(window)) for window in batch])
+        features = {"input_ids": ids.to(model.device), "attention_mask": mask.to(model.device)}
+        with torch.inference_mode():
+            return np.asarray(model(features)["sentence_embedding"].float().cpu().numpy())
+
+    tokens, marks = tokenised(model.tokenizer, texts)
+    return embed(
+        tokens,
+        limit=limit,
+        marks=marks,
+        batches=by_tokens(batch_tokens),
+        forward=forward,
+        dimension=dimension,
+    )
 
 
 def installed(name: str) -> list[str]:

@@ -1,7 +1,8 @@
 """Quality evidence: what a model that reads source and translation together makes of each segment.
 
 Only where the recipe names an estimator (`quality = "NAME"`); null everywhere otherwise. What the numbers
-mean is the estimator's own affair, so rules over them belong to the recipe that names it.
+mean is the estimator's own affair, so rules over them belong to the recipe that names it. A segment that
+stands alone, on either side, has no estimate: `alignment`, `empty_segments` and `added_segments` see it.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from mldata.encode.sentence_transformers import installed, loaded, tokenised
 from mldata.encode.windows import Window, by_tokens
 from mldata.engine import Engine
 from mldata.errors import InputError
-from mldata.models import find
+from mldata.models import find, licence
 from mldata.quality import Estimates, SegmentPair
 from mldata.settings import CrossEncoderSettings
 
@@ -48,7 +48,7 @@ class CrossEncoderEstimator:
         made_of = [found.digest, *versions, settings.precision]
         digest = hashlib.blake2b("\n".join(made_of).encode(), digest_size=16).hexdigest()
         release = f"{found.name}, {versions[0]}, {settings.precision}"
-        self.engine = Engine(name, release, digest, settings.licence or "unknown")
+        self.engine = Engine(name, release, digest, licence(settings))
 
     @cached_property
     def _model(self) -> Any:

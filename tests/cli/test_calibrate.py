@@ -10,8 +10,8 @@ import pytest
 import mldata
 from mldata import evidence, shards
 from mldata.evidence.damage import DAMAGES
+from mldata.measured import Measured
 from mldata.pipeline import sampled_chunks
-from mldata.selection import Measured
 from mldata.store import read_table, write_table
 from tests.conftest import bytes_of, oven, train, write_jsonl
 

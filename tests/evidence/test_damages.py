@@ -23,8 +23,8 @@ from mldata.evidence.rows import Context
 from mldata.evidence.similarity import Neighbours
 from mldata.identify import open_identifier
 from mldata.languages import language
+from mldata.measured import length_deviation
 from mldata.recipe import load_recipe
-from mldata.selection import length_deviation
 from mldata.text import assemble, split
 
 ENGLISH = phrasebook.ENGLISH

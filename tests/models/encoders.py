@@ -4,6 +4,7 @@ Both are saved as their libraries save the real ones: safetensors, a tokenizer, 
 """
 
 import functools
+import json
 import random
 
 import torch
@@ -198,15 +199,22 @@ def e5_as_published(folder):
         for place in places
     }
     model.load_state_dict(state, assign=True)
-    raw = folder.with_name(f"{folder.name}-bert")
-    model.save_pretrained(raw)
+    model.save_pretrained(folder)
     made = e5.tokenizer_of(weights)
     made.normalizer = normalizers.Sequence([normalizers.NFKC(), made.normalizer])
     begin, end, padding, unknown = names
     marks = {"bos_token": begin, "cls_token": begin, "eos_token": end, "sep_token": end}
     PreTrainedTokenizerFast(
         tokenizer_object=made, pad_token=padding, unk_token=unknown, model_max_length=sizes.positions, **marks
-    ).save_pretrained(raw)
-    steps = [Transformer(str(raw)), Pooling(sizes.hidden, "mean"), Normalize()]
-    SentenceTransformer(modules=steps, device="cpu").save_pretrained(str(folder), create_model_card=False)
+    ).save_pretrained(folder)
+    kinds = {"Transformer": "", "Pooling": "1_Pooling", "Normalize": "2_Normalize"}
+    steps = [
+        {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for i, (kind, path) in enumerate(kinds.items())
+    ]
+    (folder / "modules.json").write_text(json.dumps(steps))
+    (folder / "1_Pooling").mkdir()
+    pooling = {"word_embedding_dimension": sizes.hidden, "pooling_mode_mean_tokens": True}
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
+    (folder / "2_Normalize").mkdir()
     return folder
