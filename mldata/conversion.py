@@ -7,14 +7,12 @@ the cache is whole and was checked; finding it there takes neither torch nor tra
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -92,10 +90,7 @@ def converted(found: Found, quantization: Quantization) -> Path:
     if is_converted(found.path):
         return found.path
     name = cache_name(found, quantization)
-    if (cache_home() / name).is_dir():
-        return cache_home() / name
-    with _alone(name):
-        return cached(name, lambda directory: convert(found, quantization, directory))
+    return cached(name, lambda directory: convert(found, quantization, directory))
 
 
 def converted_into(found: Found, quantization: Quantization, out: Path) -> Path:
@@ -159,18 +154,6 @@ def record(directory: Path) -> Record | None:
     if not said:
         return None
     return Record(said["model"], said["quantization"], said["positions"], tuple(said["versions"]))
-
-
-@contextmanager
-def _alone(name: str) -> Iterator[None]:
-    """One process at a time converts a model, as that may take most of the memory; others wait for it."""
-    home = cache_home()
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / f".{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        for left in home.glob(f".{name[:24]}-*"):  # by a process that was killed
-            shutil.rmtree(left, ignore_errors=True)
-        yield
 
 
 def convert(found: Found, quantization: Quantization, directory: Path) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import polars as pl
 import pytest
 
+import mldata
 from mldata.recipe import resource
 from tests.conftest import run_mldata, write_jsonl
 from tests.models import phrases
@@ -19,20 +22,26 @@ RULES = (resource("pipelines") / "embedded.toml").read_text("utf-8").partition("
 RECIPE = """
 name = "production"
 targets = ["es", "pt"]
-translators = ["{there}"]
-back_translators = ["good"]
+translators = ["fluent"]
+retry_with = {retry_with}
 identifiers = ["heliport", "fasttext"]
 encoder = "e5-small"
 
-[engines.good]
+[languages.es]
+translators = ["cutting"]
+back_translators = ["fluent"]
+
+[engines.fluent]
 engine = "ctranslate2"
-model = "{good}"
+model = "{fluent}"
 licence = "CC-BY-NC-4.0"
 
-[engines.halting]
+[engines.cutting]
 engine = "ctranslate2"
-model = "{halting}"
+model = "{cutting}"
 licence = "Apache-2.0"
+pairs = ["en>es"]
+quantization = "float32"
 
 [calibration]
 enabled = false
@@ -42,52 +51,68 @@ enabled = false
 
 @pytest.fixture(scope="module")
 def build(translator_models, tmp_path_factory):
-    """From the name of the engine that translates to a set of ROWS, and what its build printed."""
+    """From the engines of `retry_with` to a set of ROWS."""
     folder = tmp_path_factory.mktemp("production")
     source = write_jsonl(
         folder / "phrases.jsonl", [{field: text["en"] for field, text in row.items()} for row in ROWS]
     )
-    models = {"good": translator_models("nllb"), "halting": translator_models("nllb", steps=400)}
-    built = {}
+    models = {"fluent": translator_models("nllb"), "cutting": translator_models("nllb-cutting")}
 
-    def made(there):
-        if there not in built:
-            recipe = folder / f"{there}.toml"
-            recipe.write_text(RECIPE.format(there=there, rules=RULES, **models), "utf-8")
+    def made(*retry_with):
+        name = "-".join(["set", *retry_with])
+        recipe = folder / f"{name}.toml"
+        recipe.write_text(RECIPE.format(retry_with=json.dumps(retry_with), rules=RULES, **models), "utf-8")
+        if not (folder / name).exists():
             done = run_mldata(
-                *("build", "--source", source, "--pipeline", recipe, "--out", folder / there),
+                *("build", "--source", source, "--pipeline", recipe, "--out", folder / name),
                 *("--workers", 1),
                 cwd=folder,
                 XDG_CACHE_HOME=str(folder / "cache"),
             )
             assert done.code == 0, done.err
-            built[there] = (folder / there, done.out)
-        return built[there]
+        return folder / name
 
     return made
 
 
 def rows(path, kind, language):
-    """The rows of a set: those kept ("data") or those dropped."""
-    files = sorted((path / kind).glob("*-*.arrow"))
+    """The rows of a set that were kept ("data") or dropped."""
     return [
         row
-        for file in files
+        for file in sorted((path / kind).glob("*-*.arrow"))
         for row in pl.read_ipc(file).to_dicts()
         if row["language"] == language
     ]
 
 
-def wrong(row, language):
-    """How many texts of a row aren't what the language has for them."""
-    source = next(said for said in ROWS if all(said[field]["en"] in row["source"] for field in said))
-    return sum(said[language] != row[field] for field, said in source.items())
+def is_cut(said):
+    return any(" and " in text["en"] for text in said.values())
 
 
-def test_probe(build):
-    for there in ("good", "halting"):
-        path, out = build(there)
-        print(out)
-        for kind in ("data", "dropped"):
-            for row in rows(path, kind, "es")[:2]:
-                print(kind, row)
+def said(language, which):
+    return sorted([text[language] for text in row.values()] for row in ROWS if which(row))
+
+
+def texts(found):
+    return sorted([row["prompt"], row["chosen"], row["rejected"]] for row in found)
+
+
+def test_right_translations_are_kept_and_those_that_lost_something_are_not(build):
+    path = build()
+    assert texts(rows(path, "data", "pt")) == said("pt", lambda row: True)
+    kept, dropped = rows(path, "data", "es"), rows(path, "dropped", "es")
+    print(
+        len(kept), len(dropped), len(said("es", lambda row: not is_cut(row))), [r["reasons"] for r in dropped]
+    )
+    assert texts(kept) == said("es", lambda row: not is_cut(row))
+    assert 4 < len(dropped) < 20
+
+
+def test_what_failed_is_made_by_the_second_engine(build):
+    manifest = mldata.verify(build("fluent"))
+    kept = rows(build("fluent"), "data", "es")
+    assert texts(kept) == said("es", lambda row: True)
+    assert manifest.languages["es"].kept_by == {
+        "cutting": len(said("es", lambda row: not is_cut(row))),
+        "fluent": len(said("es", is_cut)),
+    }

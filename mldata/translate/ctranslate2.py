@@ -18,7 +18,7 @@ from itertools import permutations
 from pathlib import Path
 from typing import Literal
 
-from mldata import languages, licences
+from mldata import languages
 from mldata.conversion import (
     check_convertible,
     converted,
@@ -29,7 +29,7 @@ from mldata.conversion import (
 )
 from mldata.engine import Engine
 from mldata.errors import EngineError, InputError, first_line
-from mldata.models import Found
+from mldata.models import Found, licence
 from mldata.settings import CTranslate2Settings
 from mldata.text import Segment
 from mldata.translate import Translation
@@ -103,8 +103,7 @@ class CTranslate2:
         made_of = [REVISION, found.digest, said.quantization, said.beam, said.max_tokens, *versions, asked]
         digest = hashlib.blake2b("\n".join(map(str, made_of)).encode(), digest_size=16).hexdigest()
         release = f"{found.name}, CTranslate2 {version('ctranslate2')}, {said.quantization}"
-        licence = said.licence or licences.known(self._model(source, target)) or "unknown"
-        return Engine(self._name, release, digest, licence)
+        return Engine(self._name, release, digest, licence(said))
 
     def translate(self, segments: Sequence[Segment], source: str, target: str) -> list[Translation]:
         """In batches of like length; a text too long for the model is translated in pieces."""

@@ -8,6 +8,7 @@ token in the source and output layer of its own.
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import random
@@ -30,7 +31,8 @@ MARKS = tuple(f"XQ{number}X" for number in range(1, 4))
 DIRECTIONS = (("en", "es"), ("es", "en"), ("en", "pt"), ("pt", "en"))
 """What the multilingual models learn."""
 NLLB = {"en": "eng_Latn", "es": "spa_Latn", "pt": "por_Latn"}
-FAMILIES = ("marian-en-es", "marian-es-en", "m2m100", "nllb", "madlad")
+FAMILIES = ("marian-en-es", "marian-es-en", "m2m100", "nllb", "nllb-cutting", "madlad")
+"""What `write` makes; nllb-cutting leaves out what comes after "and" """
 Example = tuple[list[int], list[int]]
 """Token ids of a source and of its labels."""
 
@@ -71,6 +73,8 @@ def write(family: str, directory: Path, steps: int | None = None) -> Path:
     directory.mkdir(parents=True)
     if kind == "marian":
         _marian(directory, *pair.split("-"), steps=steps or 600)
+    elif pair == "cutting":
+        _nllb(directory, steps or 1000, cutting=True)
     else:
         {"m2m100": _m2m100, "nllb": _nllb, "madlad": _madlad}[kind](directory, steps=steps or 1000)
     return directory
@@ -146,12 +150,16 @@ def _m2m100(directory: Path, steps: int) -> None:
     _save(directory, _with_rows(_multilingual(steps), codes, size), tokenizer)
 
 
-def _nllb(directory: Path, steps: int) -> None:
+def _nllb(directory: Path, steps: int, cutting: bool = False) -> None:
     pieces = _vocabulary()
     vocabulary = {piece: number for number, piece in enumerate(["<s>", "<pad>", "</s>", "<unk>", *pieces])}
     tokenizer = transformers.NllbTokenizer(vocab=vocabulary, merges=_merges(pieces))
     codes = [tokenizer.convert_tokens_to_ids(code) for code in NLLB.values()]
-    _save(directory, _with_rows(_multilingual(steps), codes, len(tokenizer)), tokenizer)
+    model = _multilingual(steps)
+    if cutting:
+        model = copy.deepcopy(model)
+        _train(model, _examples(cut=True), 1, 250, rate=2e-3, guided=False)
+    _save(directory, _with_rows(model, codes, len(tokenizer)), tokenizer)
 
 
 def _merges(pieces: list[str]) -> list[tuple[str, str]]:
@@ -171,26 +179,31 @@ def _multilingual(steps: int) -> Any:
 
     M2M100 and NLLB differ in tokens only, so they share one; the codes' rows are its last three.
     """
+    size = 4 + len(_vocabulary()) + len(phrases.LANGUAGES)
+    model = transformers.M2M100ForConditionalGeneration(
+        transformers.M2M100Config(**_shape(size, pad=1, eos=2, start=2), activation_function="relu")
+    )
+    _train(model, _examples(), 1, steps)
+    return model
+
+
+def _examples(cut: bool = False) -> list[Example]:
+    """Sentences for it in all DIRECTIONS; `cut`: without what comes after "and", in the translation."""
     pieces = ["<s>", "<pad>", "</s>", "<unk>", *_vocabulary()]
     numbers = {piece: number for number, piece in enumerate(pieces)}
     codes = dict(zip(phrases.LANGUAGES, range(len(pieces), len(pieces) + 3), strict=True))
     tokenizer = sentencepiece.SentencePieceProcessor(model_proto=_pieces())
-    shape = _shape(len(pieces) + 3, pad=1, eos=2, start=2)
-    model = transformers.M2M100ForConditionalGeneration(
-        transformers.M2M100Config(**shape, activation_function="relu")
-    )
+
+    def ids(text: str) -> list[int]:
+        return [numbers[piece] for piece in tokenizer.encode(text, out_type=str)]
+
     examples = []
     for said in corpus(4000, seed=2):
-        ids = {
-            language: [numbers[piece] for piece in tokenizer.encode(text, out_type=str)]
-            for language, text in said.items()
-        }
-        examples += [
-            ([codes[source], *ids[source], 2], [codes[target], *ids[target], 2])
-            for source, target in DIRECTIONS
-        ]
-    _train(model, examples, 1, steps)
-    return model
+        for source, target in DIRECTIONS:
+            joint = f" {phrases.LEXICON['and'][target]} "
+            wanted = said[target].partition(joint)[0] + "." if cut and joint in said[target] else said[target]
+            examples.append(([codes[source], *ids(said[source]), 2], [codes[target], *ids(wanted), 2]))
+    return examples
 
 
 def _with_rows(model: Any, codes: list[int], size: int) -> Any:
