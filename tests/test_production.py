@@ -28,7 +28,7 @@ identifiers = ["heliport", "fasttext"]
 encoder = "e5-small"
 
 [languages.es]
-translators = ["cutting"]
+translators = ["learner"]
 back_translators = ["fluent"]
 
 [engines.fluent]
@@ -36,9 +36,9 @@ engine = "ctranslate2"
 model = "{fluent}"
 licence = "CC-BY-NC-4.0"
 
-[engines.cutting]
+[engines.learner]
 engine = "ctranslate2"
-model = "{cutting}"
+model = "{learner}"
 licence = "Apache-2.0"
 pairs = ["en>es"]
 quantization = "float32"
@@ -56,7 +56,7 @@ def build(translator_models, tmp_path_factory):
     source = write_jsonl(
         folder / "phrases.jsonl", [{field: text["en"] for field, text in row.items()} for row in ROWS]
     )
-    models = {"fluent": translator_models("nllb"), "cutting": translator_models("nllb-cutting")}
+    models = {"fluent": translator_models("nllb"), "learner": translator_models("nllb", steps=200)}
 
     def made(*retry_with):
         name = "-".join(["set", *retry_with])
@@ -85,34 +85,25 @@ def rows(path, kind, language):
     ]
 
 
-def is_cut(said):
-    return any(" and " in text["en"] for text in said.values())
-
-
-def said(language, which):
-    return sorted([text[language] for text in row.values()] for row in ROWS if which(row))
-
-
 def texts(found):
     return sorted([row["prompt"], row["chosen"], row["rejected"]] for row in found)
 
 
-def test_right_translations_are_kept_and_those_that_lost_something_are_not(build):
+def right(language):
+    return sorted([text[language] for text in row.values()] for row in ROWS)
+
+
+def test_right_translations_are_kept_and_damaged_ones_are_not(build):
     path = build()
-    assert texts(rows(path, "data", "pt")) == said("pt", lambda row: True)
+    assert texts(rows(path, "data", "pt")) == right("pt")
     kept, dropped = rows(path, "data", "es"), rows(path, "dropped", "es")
-    print(
-        len(kept), len(dropped), len(said("es", lambda row: not is_cut(row))), [r["reasons"] for r in dropped]
-    )
-    assert texts(kept) == said("es", lambda row: not is_cut(row))
-    assert 4 < len(dropped) < 20
+    print(len(kept), len(dropped), [r["reasons"] for r in dropped])
+    for r in kept: print(r["prompt"],r["chosen"],r["rejected"])
+    assert 0
 
 
 def test_what_failed_is_made_by_the_second_engine(build):
-    manifest = mldata.verify(build("fluent"))
-    kept = rows(build("fluent"), "data", "es")
-    assert texts(kept) == said("es", lambda row: True)
-    assert manifest.languages["es"].kept_by == {
-        "cutting": len(said("es", lambda row: not is_cut(row))),
-        "fluent": len(said("es", is_cut)),
-    }
+    path = build("fluent")
+    manifest = mldata.verify(path)
+    print(manifest.languages["es"])
+    assert texts(rows(path, "data", "es")) == right("es")

@@ -8,7 +8,6 @@ token in the source and output layer of its own.
 
 from __future__ import annotations
 
-import copy
 import io
 import json
 import random
@@ -31,8 +30,7 @@ MARKS = tuple(f"XQ{number}X" for number in range(1, 4))
 DIRECTIONS = (("en", "es"), ("es", "en"), ("en", "pt"), ("pt", "en"))
 """What the multilingual models learn."""
 NLLB = {"en": "eng_Latn", "es": "spa_Latn", "pt": "por_Latn"}
-FAMILIES = ("marian-en-es", "marian-es-en", "m2m100", "nllb", "nllb-cutting", "madlad")
-"""What `write` makes; nllb-cutting leaves out what comes after "and" """
+FAMILIES = ("marian-en-es", "marian-es-en", "m2m100", "nllb", "madlad")
 Example = tuple[list[int], list[int]]
 """Token ids of a source and of its labels."""
 
@@ -55,9 +53,13 @@ def _put(text: str, language: str, thing: str, place: int) -> str:
     if place == 0:
         return f"{thing} {joint} {text[0].lower()}{text[1:]}"
     if place == 1:
-        verbs = "|".join(phrases.LEXICON[verb][language] for verb in phrases.VERBS)
-        return re.sub(rf"\b({verbs})\b", rf"\1 {thing} {joint}", text, count=1)
+        return re.sub(rf"\b({_verbs(language)})\b", rf"\1 {thing} {joint}", text, count=1)
     return f"{text[:-1]} {also} {thing}."
+
+
+def _verbs(language: str) -> str:
+    """A pattern of all verbs."""
+    return "|".join(phrases.LEXICON[verb][language] for verb in phrases.VERBS)
 
 
 def corpus(count: int, seed: int) -> list[dict[str, str]]:
@@ -73,8 +75,6 @@ def write(family: str, directory: Path, steps: int | None = None) -> Path:
     directory.mkdir(parents=True)
     if kind == "marian":
         _marian(directory, *pair.split("-"), steps=steps or 600)
-    elif pair == "cutting":
-        _nllb(directory, steps or 1000, cutting=True)
     else:
         {"m2m100": _m2m100, "nllb": _nllb, "madlad": _madlad}[kind](directory, steps=steps or 1000)
     return directory
@@ -150,16 +150,12 @@ def _m2m100(directory: Path, steps: int) -> None:
     _save(directory, _with_rows(_multilingual(steps), codes, size), tokenizer)
 
 
-def _nllb(directory: Path, steps: int, cutting: bool = False) -> None:
+def _nllb(directory: Path, steps: int) -> None:
     pieces = _vocabulary()
     vocabulary = {piece: number for number, piece in enumerate(["<s>", "<pad>", "</s>", "<unk>", *pieces])}
     tokenizer = transformers.NllbTokenizer(vocab=vocabulary, merges=_merges(pieces))
     codes = [tokenizer.convert_tokens_to_ids(code) for code in NLLB.values()]
-    model = _multilingual(steps)
-    if cutting:
-        model = copy.deepcopy(model)
-        _train(model, _examples(cut=True), 1, 250, rate=2e-3, guided=False)
-    _save(directory, _with_rows(model, codes, len(tokenizer)), tokenizer)
+    _save(directory, _with_rows(_multilingual(steps), codes, len(tokenizer)), tokenizer)
 
 
 def _merges(pieces: list[str]) -> list[tuple[str, str]]:
@@ -187,8 +183,8 @@ def _multilingual(steps: int) -> Any:
     return model
 
 
-def _examples(cut: bool = False) -> list[Example]:
-    """Sentences for it in all DIRECTIONS; `cut`: without what comes after "and", in the translation."""
+def _examples() -> list[Example]:
+    """Sentences for it in all DIRECTIONS."""
     pieces = ["<s>", "<pad>", "</s>", "<unk>", *_vocabulary()]
     numbers = {piece: number for number, piece in enumerate(pieces)}
     codes = dict(zip(phrases.LANGUAGES, range(len(pieces), len(pieces) + 3), strict=True))
@@ -200,9 +196,7 @@ def _examples(cut: bool = False) -> list[Example]:
     examples = []
     for said in corpus(4000, seed=2):
         for source, target in DIRECTIONS:
-            joint = f" {phrases.LEXICON['and'][target]} "
-            wanted = said[target].partition(joint)[0] + "." if cut and joint in said[target] else said[target]
-            examples.append(([codes[source], *ids(said[source]), 2], [codes[target], *ids(wanted), 2]))
+            examples.append(([codes[source], *ids(said[source]), 2], [codes[target], *ids(said[target]), 2]))
     return examples
 
 
