@@ -96,14 +96,30 @@ def right(language):
 def test_right_translations_are_kept_and_damaged_ones_are_not(build):
     path = build()
     assert texts(rows(path, "data", "pt")) == right("pt")
-    kept, dropped = rows(path, "data", "es"), rows(path, "dropped", "es")
-    print(len(kept), len(dropped), [r["reasons"] for r in dropped])
-    for r in kept: print(r["prompt"],r["chosen"],r["rejected"])
-    assert 0
+    assert rows(path, "data", "es") == []
+    dropped = rows(path, "dropped", "es")
+    assert len(dropped) == len(ROWS)
+    assert all({"alignment", "back_translation"} <= set(row["reasons"]) for row in dropped)
 
 
 def test_what_failed_is_made_by_the_second_engine(build):
     path = build("fluent")
     manifest = mldata.verify(path)
-    print(manifest.languages["es"])
     assert texts(rows(path, "data", "es")) == right("es")
+    assert {row["translators"] for row in rows(path, "data", "es")} == {"fluent"}
+    assert manifest.languages["es"].kept_by == {"fluent": len(ROWS)}
+    licences = {engine.name: engine.licence for engine in manifest.engines}
+    assert (licences["learner"], licences["fluent"]) == ("Apache-2.0", "CC-BY-NC-4.0")
+
+
+def test_a_recipe_for_commercial_use_refuses_such_a_model_before_any_work(build):
+    recipe = build().parent / "set.toml"
+    done = run_mldata(
+        *("build", "--source", recipe.parent / "phrases.jsonl", "--pipeline", recipe, "--out", "refused"),
+        *("--licence", "commercial"),
+        cwd=recipe.parent,
+        XDG_CACHE_HOME=str(recipe.parent / "cache"),
+    )
+    assert done.code == 2
+    assert "CC-BY-NC-4.0" in done.err
+    assert not (recipe.parent / "refused.work").exists()

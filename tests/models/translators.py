@@ -12,6 +12,7 @@ import io
 import json
 import random
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -76,7 +77,9 @@ def write(family: str, directory: Path, steps: int | None = None) -> Path:
     if kind == "marian":
         _marian(directory, *pair.split("-"), steps=steps or 600)
     else:
-        {"m2m100": _m2m100, "nllb": _nllb, "madlad": _madlad}[kind](directory, steps=steps or 1000)
+        {"m2m100": _m2m100, "nllb": _nllb, "madlad": _madlad}[kind](
+            directory, steps or (1200 if kind == "madlad" else 1000)
+        )
     return directory
 
 
@@ -111,13 +114,15 @@ def _marian(directory: Path, source: str, target: str, steps: int) -> None:
     for name in ("source.spm", "target.spm"):
         (directory / name).write_bytes(_pieces())
     (directory / "vocab.json").write_text(json.dumps(vocabulary), "utf-8")
-    tokenizer = transformers.MarianTokenizer(
-        source_spm=str(directory / "source.spm"),
-        target_spm=str(directory / "target.spm"),
-        vocab=str(directory / "vocab.json"),
-        source_lang=source,
-        target_lang=target,
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Recommended: pip install sacremoses")
+        tokenizer = transformers.MarianTokenizer(
+            source_spm=str(directory / "source.spm"),
+            target_spm=str(directory / "target.spm"),
+            vocab=str(directory / "vocab.json"),
+            source_lang=source,
+            target_lang=target,
+        )
     model = transformers.MarianMTModel(
         transformers.MarianConfig(
             **_shape(len(vocabulary), pad=pad, eos=0, start=pad), activation_function="swish"
