@@ -60,6 +60,17 @@ def mark(number: int) -> str:
     return f"XQ{number}X"
 
 
+TRUNCATED = Translation(Segment(""), problem="truncated")
+
+
+def _unmasked(segment: Segment, answer: str | None) -> Translation | None:
+    """The translation of a segment whose spans were masked; None where spans must be translated around."""
+    if answer is None:  # often a mark's doing
+        return None if segment.spans else TRUNCATED
+    result = unmask(answer, segment.protected, mark)
+    return Translation(result) if result is not None else None
+
+
 class CTranslate2:
     """See the module. Owns the loaded models: a name with {source} and {target} has one a direction."""
 
@@ -112,23 +123,16 @@ class CTranslate2:
         asked = _direction(model.family, source, target, model.codes, self._where(found))
         masked = [" ".join(mask(segment, mark).split()) for segment in segments]
         answers = self._answers(model, masked, asked)
-        made: list[Translation | None] = []
-        for segment, answer in zip(segments, answers, strict=True):
-            result = None if answer is None else unmask(answer, segment.protected, mark)
-            truncated = Translation(Segment(""), problem="truncated") if answer is None else None
-            made.append(Translation(result) if result is not None else truncated)
+        made = [_unmasked(segment, answer) for segment, answer in zip(segments, answers, strict=True)]
         lost = [number for number, one in enumerate(made) if one is None]
         pieces = [around(segments[number]) for number in lost]
         texts = [" ".join(piece.text.split()) for some in pieces for piece in some]
         again = iter(self._answers(model, texts, asked))
         for number, some in zip(lost, pieces, strict=True):
-            results = [next(again) for _ in some]
-            if any(result is None for result in results):
-                made[number] = Translation(Segment(""), problem="truncated")
-            else:
-                parts = [Translation(Segment(result or "")) for result in results]
-                made[number] = join(segments[number], parts)
-        return [one for one in made if one is not None]
+            parts = [_unmasked(piece, next(again)) or TRUNCATED for piece in some]
+            whole = TRUNCATED not in parts
+            made[number] = join(segments[number], parts) if whole else TRUNCATED
+        return [one or TRUNCATED for one in made]
 
     def convert(self) -> list[Path]:
         """Convert every model that isn't converted yet; the directories of all, in the pairs' order."""
