@@ -20,6 +20,7 @@ from typing import Literal
 
 from mldata import languages
 from mldata.conversion import (
+    cache_name,
     check_convertible,
     converted,
     find_translator,
@@ -111,7 +112,8 @@ class CTranslate2:
         versions = [
             f"{package} {version(package)}" for package in ("ctranslate2", "tokenizers", "sentencepiece")
         ]
-        made_of = [REVISION, found.digest, said.quantization, said.beam, said.max_tokens, *versions, asked]
+        model = found.digest if is_converted(found.path) else cache_name(found, said.quantization)
+        made_of = [REVISION, model, said.quantization, said.beam, said.max_tokens, *versions, asked]
         digest = hashlib.blake2b("\n".join(map(str, made_of)).encode(), digest_size=16).hexdigest()
         release = f"{found.name}, CTranslate2 {version('ctranslate2')}, {said.quantization}"
         return Engine(self._name, release, digest, licence(said))

@@ -126,7 +126,7 @@ def test_protected_text_comes_out_once_where_the_translation_has_it(translator_m
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_protected_text_survives_a_model_that_loses_its_marks(translator_models, family):
-    many = "{a} {b} the house {c}, {d}! the woman {e}{f} and XQ1X `g`"
+    many = "The woman opens the door. {a}{b} {c}, {d} {e} XQ1X {f} The girl sees a house. `g`"
     [made] = by(translator_models(family)).translate([spans(many)], "en", "es")
     assert made.segment.protected == spans(many).protected
 
