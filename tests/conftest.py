@@ -199,3 +199,21 @@ def kiwi_shaped(tmp_path_factory):
     from tests.models import encoders
 
     return encoders.train_estimator(tmp_path_factory.mktemp("models") / "kiwi-shaped")
+
+
+@pytest.fixture(scope="session")
+def translator_models(tmp_path_factory):
+    """From a family of `tests.models.translators.FAMILIES` to its model's directory, trained at first use.
+
+    Read it, never write to it. Models trained for fewer `steps` translate badly.
+    """
+    folder, made = tmp_path_factory.mktemp("translators"), {}
+
+    def model(family, steps=None):
+        from tests.models import translators
+
+        if (family, steps) not in made:
+            made[family, steps] = translators.write(family, folder / f"{family}-{steps}", steps)
+        return made[family, steps]
+
+    return model

@@ -17,6 +17,7 @@ from mldata.cli.calibrate import calibrate
 from mldata.cli.doctor import doctor
 from mldata.cli.inspect import inspect
 from mldata.cli.languages import languages
+from mldata.cli.models import models
 from mldata.cli.rules import rules
 from mldata.cli.select import select
 from mldata.cli.verify import verify
@@ -51,6 +52,7 @@ def _main(
 
 for command in (build, select, calibrate, inspect, verify, rules, languages, doctor):
     app.command()(command)
+app.add_typer(models)
 
 
 def main() -> None:

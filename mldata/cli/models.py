@@ -1,0 +1,105 @@
+"""`mldata models`: the models in the cache, and models converted before they are needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, get_args
+
+import typer
+
+models = typer.Typer(
+    name="models",
+    no_args_is_help=True,
+    help="Convert translation models for CTranslate2, and list what is converted.",
+)
+
+
+@models.command()
+def convert(
+    model: Annotated[
+        str | None, typer.Argument(help="A hub name (org/name), or a directory.", show_default=False)
+    ] = None,
+    pipeline: Annotated[
+        str | None,
+        typer.Option(help="All CTranslate2 models of a recipe shipped with mldata, or of a .toml file."),
+    ] = None,
+    quantization: Annotated[
+        str, typer.Option(help="float32, float16, bfloat16, int8, int8_float32, int8_float16, int8_bfloat16.")
+    ] = "int8",
+    revision: Annotated[str | None, typer.Option(help="Commit or tag of the hub's repository.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A new directory to convert into, instead of the cache.")
+    ] = None,
+) -> None:
+    """Convert translation models for CTranslate2 and check them against the originals.
+
+    A build does this by itself at first use; done before, it needs neither torch nor transformers any more.
+
+    [bold]Examples[/bold]
+
+      mldata models convert google/madlad400-3b-mt --quantization int8
+
+      mldata models convert --pipeline hub
+    """
+    from mldata.cli.screen import console
+    from mldata.conversion import converted, converted_into, find_translator
+    from mldata.errors import InputError
+    from mldata.settings import CTranslate2Settings, Quantization
+    from mldata.translate.ctranslate2 import CTranslate2
+
+    if (model is None) == (pipeline is None):
+        raise InputError("give a model, or --pipeline for those of a recipe")
+    if pipeline is not None:
+        if revision is not None or out is not None:
+            raise InputError("a recipe says the revisions, and its models go into the cache: drop the option")
+        from mldata.recipe import load_recipe
+
+        recipe = load_recipe(pipeline)
+        engines = {
+            name: said for name, said in recipe.engines.items() if isinstance(said, CTranslate2Settings)
+        }
+        if not engines:
+            raise InputError(f"pipeline {recipe.name} has no engine that CTranslate2 translates by")
+        for name, said in engines.items():
+            for directory in CTranslate2(name, said).convert():
+                console.print(f"{name}: {directory}", soft_wrap=True, markup=False)
+        return
+    if quantization not in get_args(Quantization):
+        raise InputError(f"--quantization {quantization}: choose from {' '.join(get_args(Quantization))}")
+    settings = CTranslate2Settings.model_validate(
+        {"engine": "ctranslate2", "model": model, "revision": revision, "quantization": quantization}
+    )
+    found = find_translator(settings)
+    directory = (
+        converted(found, settings.quantization)
+        if out is None
+        else converted_into(found, settings.quantization, out)
+    )
+    console.print(str(directory), soft_wrap=True, markup=False)
+
+
+@models.command(name="list")
+def list_models() -> None:
+    """List the converted models in the cache: what each was made of, its size and its directory.
+
+    What is deleted there is made again when it is needed.
+
+    [bold]Example[/bold]
+
+      mldata models list
+    """
+    from mldata.cli.screen import console, table
+    from mldata.conversion import RECORD, in_cache, record
+    from mldata.models import cache_home
+
+    directories = in_cache()
+    rows = table("model", "for", ">MB", "directory")
+    for directory in directories:
+        said = record(directory)
+        what = f"{said.model}, {said.quantization}" if said else "?"
+        size = sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())
+        use = "translation" if (directory / RECORD).is_file() else "encoding"
+        rows.add_row(what, use, f"{size / 1e6:.1f}", directory.name)
+    if directories:
+        console.print(rows)
+    console.print(f"{len(directories)} in {cache_home()}", soft_wrap=True, markup=False)
