@@ -174,7 +174,11 @@ def convert(found: Found, quantization: Quantization, directory: Path) -> None:
         """Upstream's, but for what is wrong with it; keeps the original's scores before it is changed."""
 
         def load_model(self, model_class: Any, path: str, **more: Any) -> Any:
-            self.model = model_class.from_pretrained(path, **more, use_safetensors=True).eval()
+            more |= {"use_safetensors": True, "output_loading_info": True}
+            model, said = model_class.from_pretrained(path, **more)
+            if lacking := sorted(said["missing_keys"]):  # which transformers fills with random numbers
+                raise InputError(f"{path} lacks weights of its own model: {', '.join(lacking[:3])} …")
+            self.model = model.eval()
             return self.model
 
         def load_tokenizer(self, tokenizer_class: Any, path: str, **more: Any) -> Any:

@@ -90,6 +90,10 @@ def licence(settings: ModelSettings) -> str:
     return settings.licence or licences.known(settings.model) or "unknown"
 
 
+_unreachable: list[str] = []
+"""Models for which the hub gave no answer: it tries for half a minute, and isn't asked for others then."""
+
+
 def find(settings: ModelSettings, patterns: Sequence[str] = WEIGHTS) -> Found:
     """The files of `settings.model`; a hub name's that match `patterns` are fetched unless they are here.
 
@@ -117,12 +121,16 @@ def _fetched(name: str, revision: str | None, patterns: tuple[str, ...]) -> Path
         raise InputError(f"{name} is a hub's name: pip install 'mldata[hub]', or give a directory") from None
     wanted = f"{name} at {revision}" if revision else name
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=list(patterns)))
+        found = snapshot_download(
+            name, revision=revision, allow_patterns=list(patterns), local_files_only=bool(_unreachable)
+        )
+        return Path(found)
     except RepositoryNotFoundError:
         raise InputError(
             f"the hub has no model {wanted}, or it is private or gated: `hf auth login`"
         ) from None
     except LocalEntryNotFoundError:
+        _unreachable.append(name)
         raise InputError(
             f"the model {wanted} isn't on this machine and the hub can't be reached: run "
             f"`hf download {name}` where there is a network, or give a directory as model"

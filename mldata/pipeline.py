@@ -295,8 +295,8 @@ def plan(
     used = _used([route for both in ways for route in both] + [*backs.values()], engines.translators)
     if max_cost is not None and not _priced(recipe, used):
         raise InputError(
-            f"--max-cost limits what requests to paid servers cost, and the pipeline {recipe.name} sends none: "
-            "drop it"
+            f"--max-cost limits what requests to paid servers cost, and the pipeline {recipe.name} sends "
+            "none: drop it"
         )
     if (licence or recipe.licence) == "commercial":
         _check_licences([*used, *identifiers, encoder, *judges])

@@ -243,6 +243,19 @@ def test_a_checkpoint_of_pickles_is_refused(translator_models, tmp_path):
         by(tmp_path).engine("en", "es")
 
 
+def test_a_checkpoint_that_lacks_weights_is_refused(translator_models, tmp_path, own_cache):
+    from safetensors.torch import load_file, save_file
+
+    for file in translator_models("nllb").iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    weights = load_file(tmp_path / "model.safetensors")
+    del weights["model.decoder.layers.0.fc1.weight"]
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError, match=r"lacks weights of its own model: model\.decoder\.layers\.0\.fc1"):
+        ask(by(tmp_path), ["The house."])
+    assert not conversion.in_cache()
+
+
 def test_what_is_no_translation_model_is_refused(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}), "utf-8")
     with pytest.raises(InputError, match="model_type bert"):
