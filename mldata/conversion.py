@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import shutil
-import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mldata.errors import EngineError, InputError, first_line
-from mldata.models import WEIGHTS, Found, cache_home, cached, find
+from mldata.models import WEIGHTS, Found, cache_home, cached, filled, find, on_cpu, read_json
 from mldata.settings import CTranslate2Settings, Quantization
 
 REVISION = 1
@@ -103,12 +101,7 @@ def converted_into(found: Found, quantization: Quantization, out: Path) -> Path:
     if out.exists():
         raise InputError(f"{out} exists: give a new directory")
     out.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
-        convert(found, quantization, made)
-        made.rename(out)
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
+    filled(out, lambda directory: convert(found, quantization, directory))
     return out
 
 
@@ -123,7 +116,7 @@ def check_convertible(found: Found) -> None:
         raise InputError(f"{found.name} is no directory of a model")
     if is_converted(found.path):
         return
-    kind = read_json(found.path / "config.json").get("model_type")
+    kind = config_of(found.path).get("model_type")
     if kind not in _TYPES:
         raise InputError(
             f"{found.name}: no translation model that is known here (model_type {kind} in its config.json): "
@@ -137,25 +130,21 @@ def check_convertible(found: Found) -> None:
         )
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file of a model; {} where there is none, InputError if it is no JSON object."""
-    if not path.is_file():
-        return {}
-    try:
-        read = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path} is no JSON: {first_line(error)}") from None
-    if not isinstance(read, dict):
-        raise InputError(f"{path} is no JSON object")
-    return read
+def config_of(directory: Path) -> dict[str, Any]:
+    """What a model's config.json says; {} where there is none, InputError if it is no JSON object."""
+    file = directory / "config.json"
+    return read_json(file) if file.is_file() else {}
 
 
 def record(directory: Path) -> Record | None:
     """What a directory of the cache was made of; None where it doesn't say."""
-    said = read_json(directory / RECORD)
-    if not said:
+    if not (directory / RECORD).is_file():
         return None
-    return Record(said["model"], said["quantization"], said["positions"], tuple(said["versions"]))
+    said = read_json(directory / RECORD)
+    try:
+        return Record(said["model"], said["quantization"], said["positions"], tuple(said["versions"]))
+    except (KeyError, TypeError):
+        raise InputError(f"{directory / RECORD} isn't what mldata writes there: delete it") from None
 
 
 def convert(found: Found, quantization: Quantization, directory: Path) -> None:
@@ -310,9 +299,7 @@ def _compare(found: Found, directory: Path, quantization: Quantization, scored: 
     """EngineError where the converted model doesn't give the original's log-probabilities."""
     import ctranslate2
 
-    # A CPU computes with 32-bit floats what a GPU may with 16; the weights are the same.
-    arithmetic = re.sub("b?float16", "float32", quantization)
-    translator = ctranslate2.Translator(str(directory), device="cpu", compute_type=arithmetic)
+    translator = ctranslate2.Translator(str(directory), device="cpu", compute_type=on_cpu(quantization))
     answers = translator.score_batch([one.source for one in scored], [one.target for one in scored])
     made = [sum(answer.log_probs) for answer in answers]
     astray = sum(abs(now - one.log_probability) for now, one in zip(made, scored, strict=True))

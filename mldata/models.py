@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from mldata import licences
-from mldata.errors import InputError
-from mldata.settings import EngineSettings, ModelSettings, Run
+from mldata.errors import InputError, first_line
+from mldata.settings import Device, EngineSettings, ModelSettings, Quantization, Run
 from mldata.store import sync
 
 WEIGHTS = ("*.json", "*.safetensors", "*.model", "*.spm", "*.txt", "*/config.json", "*/*.safetensors")
@@ -58,15 +61,54 @@ def cached(name: str, make: Callable[[Path], None]) -> Path:
             return directory
         for left in home.glob(f".{name[:24]}-*"):  # by a process that was killed
             shutil.rmtree(left, ignore_errors=True)
-        made = Path(tempfile.mkdtemp(prefix=f".{name[:24]}-", dir=home))
-        try:
-            make(made)
-            for file in made.rglob("*"):
-                sync(file)
-            made.rename(directory)
-        finally:
-            shutil.rmtree(made, ignore_errors=True)
+        filled(directory, make)
     return directory
+
+
+def filled(directory: Path, make: Callable[[Path], None]) -> None:
+    """Fill the new `directory` by `make`, which gets an empty one beside it: it is whole or absent."""
+    made = Path(tempfile.mkdtemp(prefix=f".{directory.name[:24]}-", dir=directory.parent))
+    try:
+        made.chmod(0o755)  # mkdtemp's are for one user's eyes
+        make(made)
+        for file in made.rglob("*"):
+            sync(file)
+        made.rename(directory)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def read_json(path: Path, kind: type = dict) -> Any:
+    """What the JSON file of a model says; InputError where it can't be read or isn't of `kind`."""
+    try:
+        read = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} can't be read: {first_line(error)}") from None
+    if not isinstance(read, kind):
+        raise InputError(f"{path} isn't what a model's file of that name is")
+    return read
+
+
+def ctranslate2_device(name: str, wanted: Device, quantization: Quantization) -> str:
+    """What CTranslate2 runs the engine `name` on, "cuda" or "cpu"; InputError where it can't."""
+    import ctranslate2
+
+    device = ("cuda" if _has_gpu() else "cpu") if wanted == "auto" else wanted
+    if device == "cuda" and not _has_gpu():
+        raise InputError(f'[engines.{name}] no GPU is here that CTranslate2 can use: device = "cpu"')
+    there = ctranslate2.get_supported_compute_types(device)
+    if quantization not in there:
+        raise InputError(
+            f"[engines.{name}] quantization {quantization} isn't possible on this {device}; possible are: "
+            f"{' '.join(sorted(there))}"
+        )
+    return device
+
+
+def on_cpu(quantization: Quantization) -> str:
+    """The arithmetic by which a CPU runs a model of that quantisation: 32-bit floats for a GPU's 16. The
+    weights are the same, so that a conversion can be checked where there is no GPU."""
+    return re.sub("b?float16", "float32", quantization)
 
 
 def uses_gpu(engines: Iterable[EngineSettings]) -> bool:
@@ -131,9 +173,10 @@ def _fetched(name: str, revision: str | None, patterns: tuple[str, ...]) -> Path
         ) from None
     except LocalEntryNotFoundError:
         _unreachable.append(name)
+        command = f"hf download {name}" + (f" --revision {revision}" if revision else "")
         raise InputError(
             f"the model {wanted} isn't on this machine and the hub can't be reached: run "
-            f"`hf download {name}` where there is a network, or give a directory as model"
+            f"`{command}` where there is a network, or give a directory as model"
         ) from None
     except (HfHubHTTPError, OSError, ValueError) as error:
         raise InputError(f"the model {wanted} can't be fetched: {error}") from None

@@ -156,11 +156,13 @@ def _joined(legs: Sequence[Route | None]) -> Route | None:
 
 
 def installed(recipe: Recipe, allowance: Allowance | None = None) -> Installed:
-    """Open the recipe's translators; those that aren't installed are named with the remedy."""
+    """Open the recipe's translators; those that aren't here, model and all, are named with the remedy."""
     translators, absent = {}, {}
     for name in recipe.all_translators:
         try:
-            translators[name] = open_translator(name, recipe.engines, allowance)
+            opened = open_translator(name, recipe.engines, allowance)
+            opened.pairs()  # which looks for its model
+            translators[name] = opened
         except InputError as error:
             absent[name] = str(error)
     return Installed(recipe, translators, absent)

@@ -22,6 +22,7 @@ def languages(
       mldata languages
     """
     from mldata.cli.screen import console, table
+    from mldata.errors import InputError
     from mldata.languages import canonical, language
     from mldata.pipeline import installed
     from mldata.recipe import load_recipe
@@ -30,19 +31,24 @@ def languages(
     start = canonical(anchor) if anchor else recipe.anchor
     engines = installed(recipe)
     rows = table("language", "name", "route", "back", "engines", "licence")
-    missing = []
+    missing, reasons = [], list(engines.absent.values())
     for target in recipe.targets:
         routes = engines.routes(start, target) if target != start else None
         if routes is None:
             missing.append(target)
             rows.add_row(target, language(target).name, "not installed", "", "", "")
             continue
-        used = {engine for route in routes for engine in route.engines(engines.translators)}
+        try:
+            used = {engine for route in routes for engine in route.engines(engines.translators)}
+        except InputError as error:  # its model isn't here, or can't run here
+            reasons.append(str(error))
+            rows.add_row(target, language(target).name, str(routes[0]), str(routes[1]), "not here", "")
+            continue
         names = " ".join(sorted({engine.name for engine in used}))
         licences = ", ".join(sorted({engine.licence for engine in used}))
         rows.add_row(target, language(target).name, str(routes[0]), str(routes[1]), names, licences)
     console.print(rows)
-    for remedy in engines.absent.values():
+    for remedy in dict.fromkeys(reasons):
         console.print(remedy, soft_wrap=True, markup=False)
     if missing and not engines.absent:
         from mldata.translate.apertium import INSTALL

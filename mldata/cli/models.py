@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
+
+if TYPE_CHECKING:
+    from mldata.settings import EngineSettings
 
 models = typer.Typer(
     name="models",
     no_args_is_help=True,
-    help="Convert translation models for CTranslate2, and list what is converted.",
+    help="Convert models for CTranslate2, and list what is converted.",
 )
 
 
@@ -21,7 +24,7 @@ def convert(
     ] = None,
     pipeline: Annotated[
         str | None,
-        typer.Option(help="All CTranslate2 models of a recipe shipped with mldata, or of a .toml file."),
+        typer.Option(help="All models of a recipe shipped with mldata, or of a .toml file, instead of one."),
     ] = None,
     quantization: Annotated[
         str, typer.Option(help="float32, float16, bfloat16, int8, int8_float32, int8_float16, int8_bfloat16.")
@@ -33,7 +36,9 @@ def convert(
 ) -> None:
     """Convert translation models for CTranslate2 and check them against the originals.
 
-    A build does this by itself at first use; done before, it needs neither torch nor transformers any more.
+    A build does this by itself at first use; done before, translators need neither torch nor transformers
+    any more. With --pipeline, everything of a recipe is made ready: its CTranslate2 translators and encoders
+    are converted, its other models fetched.
 
     [bold]Examples[/bold]
 
@@ -44,8 +49,7 @@ def convert(
     from mldata.cli.screen import console
     from mldata.conversion import converted, converted_into, find_translator
     from mldata.errors import InputError
-    from mldata.settings import CTranslate2Settings, Quantization
-    from mldata.translate.ctranslate2 import CTranslate2
+    from mldata.settings import ChatSettings, CTranslate2Settings, Quantization
 
     if (model is None) == (pipeline is None):
         raise InputError("give a model, or --pipeline for those of a recipe")
@@ -55,14 +59,11 @@ def convert(
         from mldata.recipe import load_recipe
 
         recipe = load_recipe(pipeline)
-        engines = {
-            name: said for name, said in recipe.engines.items() if isinstance(said, CTranslate2Settings)
-        }
-        if not engines:
-            raise InputError(f"pipeline {recipe.name} has no engine that CTranslate2 translates by")
-        for name, said in engines.items():
-            for directory in CTranslate2(name, said).convert():
-                console.print(f"{name}: {directory}", soft_wrap=True, markup=False)
+        if not any(not isinstance(said, ChatSettings) for said in recipe.engines.values()):
+            raise InputError(f"pipeline {recipe.name} has no engine with a model")
+        for name, said in recipe.engines.items():
+            for path in _ready(name, said):
+                console.print(f"{name}: {path}", soft_wrap=True, markup=False)
         return
     if quantization not in get_args(Quantization):
         raise InputError(f"--quantization {quantization}: choose from {' '.join(get_args(Quantization))}")
@@ -78,6 +79,24 @@ def convert(
     console.print(str(directory), soft_wrap=True, markup=False)
 
 
+def _ready(name: str, said: EngineSettings) -> list[Path]:
+    """Fetch, and convert where it must be, what an engine of a recipe needs; none for a chat server."""
+    from mldata import settings
+    from mldata.encode import ctranslate2 as encoder
+    from mldata.identify import open_identifier
+    from mldata.models import find
+    from mldata.translate.ctranslate2 import CTranslate2
+
+    if isinstance(said, settings.CTranslate2Settings):
+        return CTranslate2(name, said).convert()
+    if isinstance(said, settings.CTranslate2EncoderSettings):
+        return [encoder.convert(said)]
+    if isinstance(said, settings.FastTextSettings):
+        open_identifier(name, {name: said})
+        return [find(said, (said.file,)).path]
+    return [] if isinstance(said, settings.ChatSettings) else [find(said).path]
+
+
 @models.command(name="list")
 def list_models() -> None:
     """List the converted models in the cache: what each was made of, its size and its directory.
@@ -89,17 +108,18 @@ def list_models() -> None:
       mldata models list
     """
     from mldata.cli.screen import console, table
-    from mldata.conversion import RECORD, in_cache, record
-    from mldata.models import cache_home
+    from mldata.conversion import RECORD, in_cache
+    from mldata.models import cache_home, read_json
 
     directories = in_cache()
     rows = table("model", "for", ">MB", "directory")
     for directory in directories:
-        said = record(directory)
-        what = f"{said.model}, {said.quantization}" if said else "?"
+        translator = (directory / RECORD).is_file()
+        file = directory / (RECORD if translator else "encoder.json")
+        said = read_json(file) if file.is_file() else {}
+        what = f"{said['model']}, {said['quantization']}" if "model" in said else "?"
         size = sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())
-        use = "translation" if (directory / RECORD).is_file() else "encoding"
-        rows.add_row(what, use, f"{size / 1e6:.1f}", directory.name)
+        rows.add_row(what, "translation" if translator else "encoding", f"{size / 1e6:.1f}", directory.name)
     if directories:
         console.print(rows)
     console.print(f"{len(directories)} in {cache_home()}", soft_wrap=True, markup=False)

@@ -21,12 +21,12 @@ import numpy.typing as npt
 
 from mldata.encode import Vectors
 from mldata.encode.bert import ACTIVATIONS, Sizes, Tensor, specification, transformers_name
-from mldata.encode.directory import Directory, read_directory, read_json
+from mldata.encode.directory import Directory, read_directory
 from mldata.encode.windows import embed, of_one_length, unit
 from mldata.engine import Engine
 from mldata.errors import EngineError, InputError
-from mldata.models import cached, find, licence
-from mldata.settings import CTranslate2EncoderSettings, Device, Quantization
+from mldata.models import Found, cached, ctranslate2_device, find, licence, on_cpu, read_json
+from mldata.settings import CTranslate2EncoderSettings, Quantization
 
 VERSION = 1
 """Raise it when conversions change."""
@@ -58,40 +58,21 @@ class CTranslate2Encoder:
     def __init__(self, name: str, settings: CTranslate2EncoderSettings) -> None:
         try:
             import ctranslate2
-            import tokenizers  # noqa: F401 (checked here, so that the message names the extra)
+            import tokenizers  # noqa: F401 (whether it is there)
         except ImportError as error:
             raise InputError(
                 f"the engine {name} needs the package {error.name}: pip install 'mldata[hub]'"
             ) from error
-        self._device = _device(settings.run.device)
-        if settings.quantization not in ctranslate2.get_supported_compute_types(self._device):
-            there = " ".join(sorted(ctranslate2.get_supported_compute_types(self._device)))
-            raise InputError(
-                f"[engines.{name}] quantization {settings.quantization} isn't possible on this "
-                f"{self._device}; possible are: {there}"
-            )
-        found = find(settings)
-        self._directory = read_directory(found.path)
-        _convertible(self._directory)
+        self._device = ctranslate2_device(name, settings.run.device, settings.quantization)
+        found, self._directory = _found(settings)
         self._settings, self.dimension = settings, self._directory.dimension
-        versions = [f"{package} {version(package)}" for package in ("ctranslate2", "tokenizers")]
-        made_of = [str(VERSION), found.digest, settings.quantization, *versions]
-        self._name = f"encoder-{_digest(made_of)}"
         release = f"{found.name}, CTranslate2 {ctranslate2.__version__}, {settings.quantization}"
-        digest = _digest([*made_of, settings.prompt])
+        digest = _digest([*_made_of(found, settings), settings.prompt])
         self.engine = Engine(name, release, digest, licence(settings))
 
     @cached_property
     def _converted(self) -> Converted:
-        return open_converted(self.convert(), self._device, self._settings.quantization)
-
-    def convert(self) -> Path:
-        """The converted model's directory in the cache, made and checked at first use."""
-
-        def make(directory: Path) -> None:
-            _convert(self._directory, directory, self._settings.quantization, self._device)
-
-        return cached(self._name, make)
+        return open_converted(convert(self._settings), self._device, self._settings.quantization)
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors, the same bits for any `batch_tokens`; see `mldata.encode.windows` for long texts."""
@@ -99,6 +80,27 @@ class CTranslate2Encoder:
             return np.zeros((0, self.dimension), np.float32)
         texts = [self._settings.prompt + text for text in texts]
         return self._converted.encode(texts, self._settings.run.batch_tokens)
+
+
+def convert(settings: CTranslate2EncoderSettings) -> Path:
+    """The converted model's directory in the cache, made and checked at first use, on a CPU."""
+    found, source = _found(settings)
+    name = f"encoder-{_digest(_made_of(found, settings))}"
+    return cached(name, lambda directory: _convert(found.name, source, directory, settings.quantization))
+
+
+def _found(settings: CTranslate2EncoderSettings) -> tuple[Found, Directory]:
+    """The model's files, and what they say; InputError where it can't be converted."""
+    found = find(settings)
+    directory = read_directory(found.path)
+    _convertible(directory)
+    return found, directory
+
+
+def _made_of(found: Found, settings: CTranslate2EncoderSettings) -> list[str]:
+    """What decides a converted model."""
+    versions = [f"{package} {version(package)}" for package in ("ctranslate2", "tokenizers")]
+    return [str(VERSION), found.digest, settings.quantization, *versions]
 
 
 @dataclass(frozen=True)
@@ -144,14 +146,14 @@ class Converted:
         return unit(vectors)
 
 
-def open_converted(directory: Path, device: str, quantization: Quantization) -> Converted:
+def open_converted(directory: Path, device: str, arithmetic: str) -> Converted:
     """Load what `_convert` wrote."""
     import ctranslate2
     from tokenizers import Tokenizer
 
     said = json.loads((directory / "encoder.json").read_text("utf-8"))
     encoder = ctranslate2.Encoder(
-        str(directory), device=device, compute_type=quantization, inter_threads=1, intra_threads=1
+        str(directory), device=device, compute_type=arithmetic, inter_threads=1, intra_threads=1
     )
     with np.load(directory / "dense.npz") as arrays:
         dense = tuple(
@@ -171,12 +173,6 @@ def open_converted(directory: Path, device: str, quantization: Quantization) -> 
 
 def _digest(parts: Sequence[str]) -> str:
     return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
-
-
-def _device(wanted: Device) -> str:
-    import ctranslate2
-
-    return ("cuda" if ctranslate2.get_cuda_device_count() else "cpu") if wanted == "auto" else wanted
 
 
 def _convertible(directory: Directory) -> None:
@@ -208,8 +204,8 @@ _NAMES = {"bert": False, "xlm-roberta": True, "roberta": True, "camembert": True
 """Types of models that are the same but for this: positions counted from behind the padding token's."""
 
 
-def _convert(source: Directory, directory: Path, quantization: Quantization, device: str) -> None:
-    """Write the converted model into `directory`, load it, and compare it with the original."""
+def _convert(name: str, source: Directory, directory: Path, quantization: Quantization) -> None:
+    """Write the converted model of `source`, for people `name`, into `directory`, and compare the two."""
     from mldata.encode.sentence_transformers import encoded, installed, load, tokenised
 
     installed(f"{source.path} is to be converted, which")
@@ -248,6 +244,8 @@ def _convert(source: Directory, directory: Path, quantization: Quantization, dev
         arrays[f"bias{i}"] = np.zeros(len(weight), np.float32) if bias is None else bias.detach().numpy()
     np.savez(directory / "dense.npz", **arrays)
     said = {
+        "model": name,
+        "quantization": quantization,
         **size,
         "marks": tokenised(original.tokenizer, ["a"])[1],
         "pooling": source.pooling()[0],
@@ -256,7 +254,7 @@ def _convert(source: Directory, directory: Path, quantization: Quantization, dev
         ],
     }
     (directory / "encoder.json").write_text(json.dumps(said), "utf-8")
-    made = open_converted(directory, device, quantization).encode(_CHECKED, 4096)
+    made = open_converted(directory, "cpu", on_cpu(quantization)).encode(_CHECKED, 4096)
     cosine = float((made * right).sum(1).min())
     if not cosine >= AGREEMENT[quantization]:
         raise EngineError(

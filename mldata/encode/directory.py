@@ -6,12 +6,12 @@ safetensors; pickles are refused, as are steps that are code of the model's own.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mldata.errors import InputError
+from mldata.models import read_json
 
 _LIBRARY = "sentence_transformers."
 _ROBERTA = ("xlm-roberta", "roberta", "camembert", "xlm-roberta-xl", "mpnet")
@@ -71,8 +71,10 @@ def read_directory(path: Path) -> Directory:
     config = read_json(steps[0].folder / "config.json")
     dense = [step for step in steps if step.kind == "Dense"]
     pooling = next((step for step in steps if step.kind == "Pooling"), None)
-    width = int(config["hidden_size"]) * len(_pooling(pooling))
-    dimension = int(dense[-1].config["out_features"]) if dense else width
+    size = dense[-1].config.get("out_features") if dense else config.get("hidden_size", config.get("d_model"))
+    if not isinstance(size, int):
+        raise InputError(f"{path}: its files don't say how long its vectors are")
+    dimension = size if dense else size * len(_pooling(pooling))
     return Directory(path, steps, token_limit(steps[0].folder, steps[0].config), dimension)
 
 
@@ -102,7 +104,9 @@ def refuse_pickles(folder: Path) -> None:
         )
 
 
-def _step(path: Path, entry: dict[str, Any]) -> Step:
+def _step(path: Path, entry: Any) -> Step:
+    if not isinstance(entry, dict) or not isinstance(entry.get("path"), str):
+        raise InputError(f"{path / 'modules.json'} isn't what a model's file of that name is")
     kind = str(entry.get("type", ""))
     if not kind.startswith(_LIBRARY):
         raise InputError(f"{path}: its step {kind} is code of the model's own, which mldata doesn't run")
@@ -121,14 +125,3 @@ def _pooling(step: Step | None) -> tuple[str, ...]:
         named = [word for word in _POOLING if config.get(f"pooling_mode_{word}")] or ["mean_tokens"]
         return tuple(word.removesuffix("_token").removesuffix("_tokens") for word in named)
     return (mode,) if isinstance(mode, str) else tuple(mode)
-
-
-def read_json(path: Path, kind: type = dict) -> Any:
-    """What the JSON file of a model says; InputError where it can't be read or isn't of `kind`."""
-    try:
-        read = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} can't be read: {error}") from None
-    if not isinstance(read, kind):
-        raise InputError(f"{path} isn't what a model's file of that name is")
-    return read

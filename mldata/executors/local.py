@@ -32,6 +32,8 @@ _ONE_THREAD = {
     "RAYON_NUM_THREADS": "1",
     "TOKENIZERS_PARALLELISM": "false",
 }
+# Planning fetched what is needed; a branch of the hub that moved since isn't what was planned with.
+_AS_PLANNED = {"HF_HUB_OFFLINE": "1"}
 
 
 def run(job: Job, stages: Sequence[Sequence[Task]], workers: int, done: Callable[[Task], None]) -> None:
@@ -53,7 +55,7 @@ def run(job: Job, stages: Sequence[Sequence[Task]], workers: int, done: Callable
     count = min(workers, widest)
     job = replace(job, allowance=replace(job.allowance, processes=count))
     context = multiprocessing.get_context("spawn")
-    with _environment(_ONE_THREAD):
+    with _environment(_ONE_THREAD | _AS_PLANNED):
         pool = ProcessPoolExecutor(count, context, _start, (job,))
         others = set(multiprocessing.active_children())
         with _interrupts_ignored():

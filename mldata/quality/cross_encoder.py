@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from mldata.encode.directory import read_json, refuse_pickles, token_limit
+from mldata.encode.directory import refuse_pickles, token_limit
 from mldata.encode.sentence_transformers import installed, loaded, tokenised
 from mldata.encode.windows import Window, by_tokens
 from mldata.engine import Engine
 from mldata.errors import InputError
-from mldata.models import find, licence
+from mldata.models import find, licence, read_json
 from mldata.quality import Estimates, SegmentPair
 from mldata.settings import CrossEncoderSettings
 

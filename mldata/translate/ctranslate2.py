@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
 from itertools import permutations
@@ -22,33 +22,36 @@ from mldata import languages
 from mldata.conversion import (
     cache_name,
     check_convertible,
+    config_of,
     converted,
     find_translator,
     is_converted,
-    read_json,
     record,
 )
 from mldata.engine import Engine
 from mldata.errors import EngineError, InputError, first_line
-from mldata.models import Found, licence
+from mldata.models import Found, ctranslate2_device, licence
 from mldata.settings import CTranslate2Settings
 from mldata.text import Segment
 from mldata.translate import Translation
-from mldata.translate.sentinels import around, join, mask, unmask
+from mldata.translate.sentinels import around, guard, join, mask, unguard, unmask
 
 REVISION = 1
 """Enters digests: raise it when this module makes other translations of the same answers."""
 Family = Literal["nllb", "m2m100", "madlad", "marian"]
 _POSITIONS: dict[Family, int | None] = {"nllb": 1024, "m2m100": 1024, "madlad": None, "marian": 512}
 """Tokens that the published models can take at most; more than that is an error of CTranslate2's."""
-_LANGUAGE_TOKEN: dict[Family, re.Pattern[str]] = {
-    "nllb": re.compile(r'"([a-z]{3}_[A-Z][a-z]{3})"'),
-    "m2m100": re.compile(r'"__([a-z]{2,3})__"'),
-    "madlad": re.compile(r'"<2([A-Za-z_]+)>"'),
-    "marian": re.compile(r'">>([A-Za-z_]+)<<"'),
+_CODE: dict[Family, str] = {
+    "nllb": r"[a-z]{3}_[A-Z][a-z]{3}",
+    "m2m100": r"[a-z]{2,3}",
+    "madlad": r"[A-Za-z_]+",
+    "marian": r"[A-Za-z_]+",
 }
+"""How language codes look, as patterns."""
 _TOKEN: dict[Family, str] = {"nllb": "{}", "m2m100": "__{}__", "madlad": "<2{}>", "marian": ">>{}<<"}
 _SILENT = ("<s>", "</s>", "<pad>", "<unk>")
+_LOADED = 4
+"""Models of one engine kept loaded at most: there and back, with a pivot."""
 _VOCABULARIES = ("shared_vocabulary", "source_vocabulary", "target_vocabulary")
 
 
@@ -70,6 +73,11 @@ def _unmasked(segment: Segment, answer: str | None) -> Translation | None:
         return None if segment.spans else TRUNCATED
     result = unmask(answer, segment.protected, mark)
     return Translation(result) if result is not None else None
+
+
+def _unguarded(made: Translation, original: Segment) -> Translation:
+    """The translation of a guarded segment as that of the original, whose spans alone it has."""
+    return replace(made, segment=unguard(made.segment, original))
 
 
 class CTranslate2:
@@ -113,6 +121,7 @@ class CTranslate2:
             f"{package} {version(package)}" for package in ("ctranslate2", "tokenizers", "sentencepiece")
         ]
         model = found.digest if is_converted(found.path) else cache_name(found, said.quantization)
+        ctranslate2_device(self._name, said.run.device, said.quantization)  # known before anything runs
         made_of = [REVISION, model, said.quantization, said.beam, said.max_tokens, *versions, asked]
         digest = hashlib.blake2b("\n".join(map(str, made_of)).encode(), digest_size=16).hexdigest()
         release = f"{found.name}, CTranslate2 {version('ctranslate2')}, {said.quantization}"
@@ -123,6 +132,7 @@ class CTranslate2:
         found = self._found(source, target)
         model = self._open(found)
         asked = _direction(model.family, source, target, model.codes, self._where(found))
+        originals, segments = segments, [guard(segment, model.commands) for segment in segments]
         masked = [" ".join(mask(segment, mark).split()) for segment in segments]
         answers = self._answers(model, masked, asked)
         made = [_unmasked(segment, answer) for segment, answer in zip(segments, answers, strict=True)]
@@ -134,7 +144,7 @@ class CTranslate2:
             parts = [_unmasked(piece, next(again)) or TRUNCATED for piece in some]
             whole = TRUNCATED not in parts
             made[number] = join(segments[number], parts) if whole else TRUNCATED
-        return [one or TRUNCATED for one in made]
+        return [_unguarded(one or TRUNCATED, of) for one, of in zip(made, originals, strict=True)]
 
     def convert(self) -> list[Path]:
         """Convert every model that isn't converted yet; the directories of all, in the pairs' order."""
@@ -161,18 +171,24 @@ class CTranslate2:
     def _open(self, found: Found) -> _Model:
         """The loaded model, converted first where it must be."""
         directory = converted(found, self._settings.quantization)
-        if directory not in self._loaded:
-            self._loaded[directory] = _Model(self._name, directory, self._settings)
-        return self._loaded[directory]
+        model = self._loaded.pop(directory, None)
+        if model is None:
+            while len(self._loaded) >= _LOADED:
+                del self._loaded[next(iter(self._loaded))]
+            model = _Model(self._name, directory, self._settings)
+        self._loaded[directory] = model  # last: the first is the one that wasn't asked for longest
+        return model
 
     def _answers(self, model: _Model, texts: Sequence[str], asked: _Direction) -> list[str | None]:
-        """A translation of each text, None where the model didn't come to an end."""
+        """A translation of each text: None where the model didn't come to an end, none where it left out a
+        piece of it."""
         cuts = [model.pieces(text, asked) if text else [] for text in texts]
         flat = iter(model.answers([piece for some in cuts for piece in some], asked))
         answers: list[str | None] = []
         for some in cuts:
             results = [next(flat) for _ in some]
-            answers.append(None if None in results else " ".join(result for result in results if result))
+            whole = None not in results and all(results)
+            answers.append(" ".join(map(str, results)) if whole else None if None in results else "")
         return answers
 
 
@@ -195,15 +211,7 @@ class _Model:
         import ctranslate2
 
         run = settings.run
-        device = run.device
-        if device == "auto":
-            device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
-        there = ctranslate2.get_supported_compute_types(device)
-        if settings.quantization not in there:
-            raise InputError(
-                f"[engines.{name}] quantization {settings.quantization} isn't possible on this {device}; "
-                f"possible are: {' '.join(sorted(there))}"
-            )
+        device = ctranslate2_device(name, run.device, settings.quantization)
         found = Found(directory, str(directory), "")
         self.family = _family(found)
         self.codes = _codes(found, self.family)
@@ -213,6 +221,8 @@ class _Model:
         self._longest = min(settings.max_tokens, (positions or settings.max_tokens + 3) - 3)
         self._longest_source = self._longest * 2 // 3
         self._silent = {*_SILENT, *(_TOKEN[self.family].format(code) for code in self.codes)}
+        self.commands = re.compile(f"{_TOKEN[self.family].format(_CODE[self.family])}|</?s>|<(pad|unk|mask)>")
+        """What a source text must not say to the model: "<2fr>" in it would ask MADLAD for French."""
         self._settings = settings
         try:
             self._translator = ctranslate2.Translator(
@@ -323,7 +333,7 @@ def _find(settings: CTranslate2Settings, model: str) -> Found:
 @cache
 def _family(found: Found) -> Family:
     """Which family's tokens a model takes; InputError where its files don't tell."""
-    kind = read_json(found.path / "config.json").get("model_type")
+    kind = config_of(found.path).get("model_type")
     if kind == "marian" or (kind is None and (found.path / "source.spm").is_file()):
         return "marian"
     if kind in ("t5", "mt5", "umt5"):
@@ -345,13 +355,14 @@ def _said_codes(found: Found, family: Family) -> frozenset[str]:
     names = [f"{name}.{end}" for name in _VOCABULARIES for end in ("json", "txt")]
     if not is_converted(found.path):
         names = ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json"]
+    token = re.compile(f'"{_TOKEN[family].format(f"({_CODE[family]})")}"')
     codes: set[str] = set()
     for name in names:
         if (found.path / name).is_file():
             text = (found.path / name).read_text("utf-8")
             if name.endswith(".txt"):
                 text = "".join(f'"{line}"\n' for line in text.splitlines())
-            codes.update(_LANGUAGE_TOKEN[family].findall(text))
+            codes.update(token.findall(text))
     return frozenset(codes)
 
 

@@ -357,6 +357,24 @@ def test_doctor_finds_a_missing_engine_and_says_how_to_mend_it(command, monkeypa
     assert re.fullmatch(r"mldata: \d+ of \d+ checks failed\n", done.err)
 
 
+def test_doctor_tells_of_everything_that_is_missing_and_asks_a_dead_server_once(command, tmp_path):
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text(
+        'name = "mine"\ntargets = ["es", "fr", "de"]\ntranslators = ["chat"]\nretry_with = ["nllb"]\n'
+        'identifiers = ["glotlid"]\nencoder = "labse"\n'
+        '[engines.chat]\nengine = "chat"\nmodel = "org/chat"\nlanguages = ["en", "es", "fr", "de"]\n'
+        'run = { base_url = "http://127.0.0.1:9/v1" }\n'
+        '[engines.nllb]\nengine = "ctranslate2"\nmodel = "./nllb"\n'
+        '[engines.glotlid]\nengine = "fasttext"\nmodel = "./glotlid.bin"\n'
+        '[engines.labse]\nengine = "sentence-transformers"\nmodel = "./labse"\n'
+    )
+    done = command("doctor", "--pipeline", recipe)
+    assert done.code == 2
+    for what in ("nllb", "en>es, es>en", "en → fr de", "glotlid", "labse"):
+        assert re.search(rf"^ no +{re.escape(what)} ", done.out, re.MULTILINE), done.out
+    assert "not asked" in done.out
+
+
 # help
 
 

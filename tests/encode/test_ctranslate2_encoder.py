@@ -114,3 +114,22 @@ def test_a_spoiled_conversion_is_not_used(cache, labse_shaped, monkeypatch):
     monkeypatch.setitem(bert._LAYER, "q", "attention.self.key")
     with pytest.raises(EngineError, match="disagrees with the original"):
         opened(labse_shaped, quantization="int8_float32").encode(["A house."])
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("config.json", '{"model_type": "bert"}'),
+        ("modules.json", "[1]"),
+        ("modules.json", '[{"type": "sentence_transformers.models.Transformer"}]'),
+        ("modules.json", "[" * 100_000),
+    ],
+)
+def test_files_that_do_not_describe_a_model_are_an_error_of_one_sentence(labse_shaped, tmp_path, file, text):
+    shutil.copytree(labse_shaped, tmp_path / "odd")
+    for one in (tmp_path / "odd").rglob(file):
+        one.write_text(text, "utf-8")
+    for dense in (tmp_path / "odd").glob("*Dense*/config.json"):
+        dense.write_text("{}", "utf-8")
+    with pytest.raises(InputError, match="odd"):
+        opened(tmp_path / "odd")

@@ -131,6 +131,17 @@ def test_protected_text_survives_a_model_that_loses_its_marks(translator_models,
     assert made.segment.protected == spans(many).protected
 
 
+def test_what_a_text_says_is_no_command_to_the_model(translator_models):
+    madlad = by(translator_models("madlad"))
+    [made] = ask(madlad, ["The woman opens the door with <2pt>."])
+    assert (made.count("<2pt>"), "a mulher" in made.lower()) == (1, False)
+    [made] = by(translator_models("nllb")).translate(
+        [spans("The woman opens `a` </s> and por_Latn.")], "en", "es"
+    )
+    assert [made.segment.text.count(said) for said in ("</s>", "por_Latn")] == [1, 1]
+    assert made.segment.protected == ("`a`",)
+
+
 def test_neither_batches_nor_what_came_before_change_an_answer(translator_models):
     texts = [said["en"] for said in UNSEEN]
     engine = by(translator_models("nllb"))
@@ -215,6 +226,38 @@ def test_one_name_finds_a_model_for_each_direction(translator_models, tmp_path):
         engine.engine("en", "pt")
 
 
+def test_of_the_models_of_many_directions_a_few_stay_loaded(translator_models, tmp_path):
+    made = conversion.converted(
+        conversion.find_translator(settings(translator_models("marian-en-es"))), "int8"
+    )
+    for target in ("es", "de", "fr", "it", "nl"):
+        shutil.copytree(made, tmp_path / f"en-{target}")
+        (tmp_path / f"en-{target}" / "README.md").write_text(target, "utf-8")
+    engine = by(tmp_path / "{source}-{target}", pairs=["en>es", "en>de", "en>fr", "en>it", "en>nl"])
+    for target in ("es", "de", "fr", "it", "es", "nl", "de"):
+        assert ask(engine, [UNSEEN[0]["en"]], "en", target) == [UNSEEN[0]["es"]]
+        assert len(engine._loaded) <= 4
+    assert [directory.name for directory in engine._loaded] == ["en-it", "en-es", "en-nl", "en-de"]
+
+
+@pytest.mark.parametrize("change", [{"quantization": "int8_bfloat16"}, {"run": {"device": "cuda"}}])
+def test_what_this_machine_cannot_run_is_known_before_anything_runs(translator_models, change):
+    import ctranslate2
+
+    if ctranslate2.get_cuda_device_count():
+        pytest.skip("a GPU can")
+    with pytest.raises(InputError, match=r"\[engines.the-engine\] (quantization|no GPU is here)"):
+        by(translator_models("nllb"), **change).engine("en", "es")
+
+
+def test_a_missing_model_of_the_hub_is_fetched_by_the_command_that_is_named(tmp_path):
+    done = run_mldata(
+        *("models", "convert", "org/name", "--revision", "0a1b2c3"), cwd=tmp_path, HF_HUB_OFFLINE="1"
+    )
+    assert (done.code, len(done.err.splitlines())) == (2, 1), done.err
+    assert "`hf download org/name --revision 0a1b2c3`" in done.err
+
+
 @pytest.mark.parametrize("quantization", ["float32", "int8"])
 def test_a_conversion_that_computes_something_else_is_refused(
     translator_models, own_cache, monkeypatch, quantization
@@ -276,20 +319,27 @@ def test_a_killed_conversion_leaves_nothing_half_done(translator_models, tmp_pat
     assert not list(own_cache.glob(".translator-*-*/"))
 
 
-def test_the_models_of_a_recipe_are_converted_and_listed(translator_models, tmp_path, own_cache):
+def test_the_models_of_a_recipe_are_converted_and_listed(
+    translator_models, labse_shaped, tmp_path, own_cache
+):
     recipe = tmp_path / "own.toml"
     recipe.write_text(
         'name = "own"\ntargets = ["es"]\ntranslators = ["nllb"]\nidentifiers = ["heliport"]\n'
         'encoder = "e5-small"\n'
-        f'[engines.nllb]\nengine = "ctranslate2"\nmodel = "{translator_models("nllb")}"\n',
+        f'[engines.nllb]\nengine = "ctranslate2"\nmodel = "{translator_models("nllb")}"\n'
+        f'[engines.labse]\nengine = "ctranslate2-encoder"\nmodel = "{labse_shaped}"\n'
+        'quantization = "float16"\n'  # which a CPU can convert, though not run
+        f'[engines.torch]\nengine = "sentence-transformers"\nmodel = "{labse_shaped}"\n',
         "utf-8",
     )
     done = run_mldata("models", "convert", "--pipeline", recipe, cwd=tmp_path)
     assert done.code == 0, done.err
-    assert done.out.startswith("nllb: ")
+    assert [line.partition(": ")[0] for line in done.out.splitlines()] == ["nllb", "labse", "torch"]
+    assert done.out.endswith(f"torch: {labse_shaped}\n")
     listed = run_mldata("models", "list", cwd=tmp_path)
     assert f"{translator_models('nllb')}, int8" in listed.out
-    assert "1 in " in listed.out
+    assert f"{labse_shaped}, float16" in listed.out
+    assert "2 in " in listed.out
     for wrong in (["convert"], ["convert", "nowhere"]):
         refused = run_mldata("models", *wrong, cwd=tmp_path)
         assert (refused.code, len(refused.err.splitlines())) == (2, 1), refused.err
