@@ -246,11 +246,17 @@ def choose_given(wanted: str, recipe: Recipe, index: SourceIndex) -> tuple[str, 
 def way_back(target: str, anchor: str, recipe: Recipe, engines: Installed) -> Route | None:
     """The way from a given language to the anchor, for varieties that of their language; None without one.
 
-    InputError where it would avoid an engine that the recipe prefers and that isn't installed.
+    InputError where it would avoid an engine that the recipe prefers and that isn't installed, or where there
+    is none and an engine's model isn't here that might know one.
     """
+    names = recipe.way(target).back_translators
     route = engines.back(written_as(target), written_as(anchor))
     if route is not None:
-        _no_fallback(target, route, recipe.way(target).back_translators, engines)
+        _no_fallback(target, route, names, engines)
+    elif away := [name for name in names if name in engines.absent and name in recipe.engines]:
+        raise InputError(
+            f"the pipeline {recipe.name} translates {target} back with {away[0]}. {engines.absent[away[0]]}"
+        )
     return route
 
 

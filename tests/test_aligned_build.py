@@ -313,3 +313,22 @@ def test_the_command_says_what_was_given_and_two_workers_give_the_bytes_of_one(t
         refused = run_mldata("build", *arguments, cwd=tmp_path)
         assert refused.code == 2
         assert says in refused.err
+
+
+def test_a_model_of_the_way_back_that_is_not_here_is_an_error_and_no_way_without_it():
+    from mldata.pipeline import installed, way_back
+    from mldata.recipe import Recipe
+
+    pytest.importorskip("ctranslate2")
+    recipe = Recipe.model_validate(
+        {
+            "name": "mine",
+            "targets": ["es"],
+            "translators": ["nllb"],
+            "identifiers": ["fasttext"],
+            "encoder": "e5-small",
+            "engines": {"nllb": {"engine": "ctranslate2", "model": "./nowhere/nllb"}},
+        }
+    )
+    with pytest.raises(InputError, match=r"translates es back with nllb\. no model at \./nowhere/nllb"):
+        way_back("es", "en", recipe, installed(recipe))
