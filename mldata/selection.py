@@ -88,6 +88,12 @@ def check_rules(
         raise InputError(f'two rules are called "{twice}": give one another name in the recipe')
 
 
+def check_policy(policy: Policy, targets: Sequence[str]) -> None:
+    """InputError for a quorum that can't be met."""
+    if policy.groups == "quorum" and policy.quorum > len(targets):
+        raise InputError(f"a quorum of {policy.quorum} can't be met by {len(targets)} targets")
+
+
 def select_targets(wanted: str | None, measured: Measured) -> tuple[str, ...]:
     """The languages "es,fr", "3" or "all" mean, of those measured, in the order of the set."""
     there = list(measured.translate)
@@ -117,8 +123,7 @@ def select(
 ) -> Manifest:
     """Write the set `out`. `calibration` is what tightened `rules`, if anything; `run` goes into run.json."""
     check_rules(rules, measured.recipe.anchor_rules)
-    if policy.groups == "quorum" and policy.quorum > len(targets):
-        raise InputError(f"a quorum of {policy.quorum} can't be met by {len(targets)} targets")
+    check_policy(policy, targets)
     out = out.resolve()
     try:
         with shards.replacing(out) as folder:
