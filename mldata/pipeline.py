@@ -435,15 +435,18 @@ def _retries(
     translators: Mapping[str, Translator],
     encoder: Engine,
 ) -> dict[str, tuple[Retry, ...]]:
-    """Further attempts. What they translate depends on no other attempt, so an engine's work is found again
-    wherever a recipe puts it; they are measured among the first one's rows, whose digest is a part of theirs.
+    """Further attempts. What an engine makes of segments depends on no other attempt, so it is found again
+    wherever a recipe puts the engine. Whole texts are paired, and all are measured, among the first one's
+    rows: their digest is a part of these.
     """
     made = {}
     for target, ways in retries.items():
         first = digests["measure", target]
         found = []
         for both in ways:
-            translate = fingerprint([_splitting(), anchor, *_made_by(both, translators, encoder)])
+            among = [digests["translate", target]] if wants_texts(both[0], translators) else []
+            made_of = [_splitting(), anchor, *_made_by(both, translators, encoder), *among]
+            translate = fingerprint(made_of)
             found.append(Retry(*both, translate, fingerprint([translate, first])))
         if found:
             made[target] = tuple(found)
