@@ -3,6 +3,7 @@
 import json
 import tomllib
 
+import jsonschema
 import polars as pl
 import pytest
 from pydantic import ValidationError
@@ -34,7 +35,6 @@ def test_every_shipped_recipe_is_valid_and_names_known_languages_and_columns(nam
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_shipped_recipe_satisfies_its_json_schema(name):
-    jsonschema = pytest.importorskip("jsonschema")
     schema = json.loads((resource("schemas") / "recipe.schema.json").read_text("utf-8"))
     jsonschema.validate(tomllib.loads((resource("pipelines") / f"{name}.toml").read_text("utf-8")), schema)
 
