@@ -68,10 +68,15 @@ def change_rules(rules: Sequence[Rule], changes: Sequence[str]) -> list[Rule]:
 def check_rules(
     rules: Sequence[Rule], anchor_rules: Sequence[Rule] = (), rank_by: str = "similarity"
 ) -> None:
-    """InputError for a rule or a ranking by a column that isn't measured, or two rules of one name."""
+    """InputError for a rule or a ranking by a column that isn't measured, for a ranking by one that a rule
+    wants low, or two rules of one name."""
     known = dict(shards.evidence_fields())
     if rank_by not in known:
         raise InputError(f'`rank_by` names no evidence column: "{rank_by}"; there are: {" ".join(known)}')
+    if low := next((rule for rule in rules if rule.column == rank_by and "<" in rule.when), None):
+        raise InputError(
+            f'`rank_by` takes the attempt with the highest {rank_by}, and the rule "{low.when}" wants it low'
+        )
     of_anchor = {"language_score": known["language_score"]}  # all that is measured of a source row
     for rule, there in [*((r, known) for r in rules), *((r, of_anchor) for r in anchor_rules)]:
         if rule.column not in there:

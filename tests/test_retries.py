@@ -132,6 +132,9 @@ def test_rows_that_fail_are_tried_again_and_say_who_made_them(build):
         kitchen = any("cocina" in row[field] for field in ("prompt", "chosen", "rejected"))
         assert row["translators"] == "fluent" or not kitchen
     assert mldata.verify(build.place / "set").retries["es"][0].translators == "fluent"
+    by = manifest.languages["es"].kept_by
+    card = (build.place / "set" / "README.md").read_text("utf-8")
+    assert f"- es: fluent {by['fluent']}, halting {by['halting']}" in card
 
 
 def test_only_failing_rows_are_given_to_the_second_engine(build):
@@ -262,6 +265,10 @@ def test_a_language_can_be_made_to_lead_over_a_pivot(build):
             "retries es with bergamot, which doesn't translate en→es",
         ),
         ('retry = "all"\nrank_by = "beauty"', '`rank_by` names no evidence column: "beauty"'),
+        (
+            'retry = "all"\nrank_by = "unknown_words"',
+            "`rank_by` takes the attempt with the highest unknown_words",
+        ),
         ('[engines.halting]\nengine = "chat"\nmodel = "x"', "has the name of a built-in engine"),
     ],
 )
