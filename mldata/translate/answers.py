@@ -117,10 +117,22 @@ class Answers:
             self._database = sqlite3.connect(
                 self._path, timeout=60, isolation_level=None, check_same_thread=False
             )
-            self._database.execute("pragma journal_mode = wal")
+            self._in_wal_mode()
             # Money spent must be known after a power cut too: each commit waits for the disk.
             self._database.execute("pragma synchronous = full")
             self._database.executescript(_SCHEMA)
+
+    def _in_wal_mode(self) -> None:
+        """SQLite doesn't wait for its lock here: of workers that start together, some are told it is taken."""
+        end = time.monotonic() + 60
+        while True:
+            try:
+                self._database.execute("pragma journal_mode = wal")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                    raise
+                time.sleep(0.02)
 
     def find(self, key: str) -> Reply | None:
         """The answer to what was asked under `key`."""
@@ -205,10 +217,11 @@ class Answers:
             self._database.execute("begin immediate")
             try:
                 yield
+                self._database.execute("commit")
             except BaseException:
-                self._database.execute("rollback")
+                if self._database.in_transaction:  # a full disk has ended it already
+                    self._database.execute("rollback")
                 raise
-            self._database.execute("commit")
 
     def _under_way(self) -> list[str]:
         """The keys of requests that may still be answered; of another machine's, only time tells."""
