@@ -99,7 +99,10 @@ class ChatRun(_Settings):
     )
     concurrency: int = Field(default=16, ge=1, description="requests in flight, over all workers")
     timeout: float = Field(
-        default=120, gt=0, allow_inf_nan=False, description="seconds without an answer after which to ask again"
+        default=120,
+        gt=0,
+        allow_inf_nan=False,
+        description="seconds without an answer before asking again",
     )
     retries: int = Field(default=6, ge=0, description="times a failed request is repeated")
     backoff: float = Field(

@@ -25,7 +25,7 @@ RECIPE = """
 name = "server"
 targets = ["es", "pt"]
 translators = ["model"]
-identifiers = ["fasttext"]
+identifiers = ["heliport", "fasttext"]
 encoder = "e5-small"
 {more}
 [engines.model]

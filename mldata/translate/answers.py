@@ -123,7 +123,7 @@ class Answers:
             self._database.executescript(_SCHEMA)
 
     def _in_wal_mode(self) -> None:
-        """SQLite doesn't wait for its lock here: of workers that start together, some are told it is taken."""
+        """SQLite doesn't wait here for one that is writing, as workers that start together are."""
         end = time.monotonic() + 60
         while True:
             try:

@@ -230,8 +230,7 @@ def _payload(
         payload["seed"] = settings.seed
     for name, value in (*more.items(), *settings.extra.items()):
         known = payload.get(name)
-        both = isinstance(known, dict) and isinstance(value, dict)
-        payload[name] = {**known, **value} if both else value
+        payload[name] = {**known, **value} if isinstance(known, dict) and isinstance(value, dict) else value
     return payload
 
 

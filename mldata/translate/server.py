@@ -179,7 +179,7 @@ class Server:
         return Reply("", "server_error")
 
     async def _pause(self, wait: float, repeat: int) -> None:
-        """As long as the server asks, and full jitter: those that failed together don't come back together."""
+        """As long as the server asks, and full jitter: those that failed together come back apart."""
         jitter = random.uniform(0, min(_LONGEST, self._run.backoff * 2 ** min(repeat, 30)))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._failed.wait(), wait + jitter)
