@@ -263,5 +263,17 @@ def _finished(work: Coroutine[Any, Any, list[list[Translation]]]) -> list[list[T
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(work)
+    task: list[asyncio.Task[Any]] = []
+
+    async def stoppable() -> list[list[Translation]]:
+        task.extend(filter(None, [asyncio.current_task()]))
+        return await work
+
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, work).result()
+        made = pool.submit(asyncio.run, stoppable())
+        try:
+            return made.result()
+        except KeyboardInterrupt:  # it comes to this thread alone, and the pool waits for the other
+            for one in task:
+                one.get_loop().call_soon_threadsafe(one.cancel)
+            raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
@@ -480,12 +481,27 @@ def test_no_more_requests_are_in_flight_than_allowed(server, processes, most):
 
 
 def test_it_works_where_an_event_loop_runs_already(server):
-    import asyncio
-
     async def notebook():
         return chat(server).translate([Segment("The house.")], "en", "es")
 
     assert asyncio.run(notebook())[0].segment.text == "La casa."
+
+
+def test_ctrl_c_in_a_notebook_stops_at_once(server):
+    server.delay = 3
+
+    async def notebook():
+        return chat(server, run={"concurrency": 1}).translate_records(records(10), "en", "es")
+
+    loop = asyncio.new_event_loop()
+    interrupt = Timer(0.5, os.kill, [os.getpid(), signal.SIGINT])
+    started = time.monotonic()
+    interrupt.start()
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_until_complete(notebook())
+    assert time.monotonic() - started < 2.5
+    server.delay = 0
+    loop.close()
 
 
 # What is paid
