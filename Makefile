@@ -23,8 +23,8 @@ train-demo: .venv/train sets/en_prefs/manifest.json  ## a few steps of batch-ali
 sets/en_prefs/manifest.json:
 	$(MAKE) demo
 
-test: .venv/dev apertium lint  ## everything that CI checks
-	.venv/bin/python -m pytest
+test: .venv/dev apertium lint  ## everything that CI checks, as many tests at once as there are cores, up to four
+	.venv/bin/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 lint: .venv/dev  ## style and types
 	.venv/bin/ruff check .

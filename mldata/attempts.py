@@ -50,9 +50,11 @@ def tasks(measured: Measured, targets: Sequence[str], number: int) -> Iterator[T
     for tag in targets:
         if number > len(measured.retries.get(tag, ())):
             continue
-        median = median_length_ratio(measured, tag)
+        every = measured.recipe.retry == "all"  # no evidence needs to be read to know that
+        median = None if every else median_length_ratio(measured, tag)
         for chunk in measured.index.chunks:
-            tried = _next(measured, tag, chunk, of_chunk(measured, tag, chunk, median, number - 1))
+            made = [] if every else of_chunk(measured, tag, chunk, median, number - 1)
+            tried = _next(measured, tag, chunk, made)
             if tried is not None:
                 yield Task("translate", tag, chunk, number, tried)
                 yield Task("measure", tag, chunk, number, tried)

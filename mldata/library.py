@@ -183,6 +183,7 @@ def finish(
     policy_made = _policy(
         recipe.select, policy, quorum, near_duplicates=near_duplicates, decontaminate=decontaminate
     )
+    selection.check_policy(policy_made, made.targets)
     # A file that can't be used is told before hours of work.
     screening.read_evaluations(policy_made, made.anchor)
     with Peak() as peak:
@@ -199,11 +200,7 @@ def finish(
         applied = selection.change_rules(tightened(found, recipe.rules, made.targets), rules)
         measured = replace(measured, retry_rules=tuple(applied))
         for number in range(1, max(map(len, made.job.retries.values()), default=0) + 1):
-            tasks = [
-                task
-                for task in attempts.tasks(measured, made.targets, number)
-                if not made.job.path(task).exists()
-            ]
+            tasks = pipeline.undone(made.job, attempts.tasks(measured, made.targets, number))
             more(tasks)
             pipeline.run(made.job, tasks, workers=count, done=done)
             facts["tasks_run"] += len(tasks)

@@ -74,13 +74,16 @@ def rows(
     backs: Sequence[Beside],
     pivots: Sequence[Beside] | None,
     vectors: Embedded,
+    among: Sequence[tuple[Split, Split]] = (),
 ) -> list[dict[str, Any]]:
     """Rows of a translated chunk (`tasks.TRANSLATED`): segments that stand for each other, paired.
 
     `backs` and `pivots` are one a text; None where no translation went over another language. `vectors`
-    holds those of all segments' plain texts.
+    holds those of all segments' plain texts. `among` are other texts of the chunk, source and target, that
+    say with these what is usual.
     """
-    pool = _pool([text.source for text in paired], [text.target for text in paired], vectors)
+    sides = [*((text.source, text.target) for text in paired), *among]
+    pool = _pool([source for source, _ in sides], [target for _, target in sides], vectors)
     empty = [Beside("", ("",) * len(text.target.segments)) for text in paired]
     found = []
     for text, back, pivot in zip(paired, backs, pivots or empty, strict=True):

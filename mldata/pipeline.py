@@ -6,7 +6,7 @@ a language, adding rows and going on after a crash are one operation, and doing 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -29,7 +29,7 @@ from mldata.recipe import Licence, Recipe, fingerprint
 from mldata.settings import Allowance, ChatSettings
 from mldata.sources import Source
 from mldata.sources.aligned import Aligned
-from mldata.store import Store
+from mldata.store import Store, remove_stale
 from mldata.tasks import FOLDERS, Job, Retry, Stage, Task
 from mldata.text import split
 from mldata.translate import Translator, open_translator
@@ -115,7 +115,8 @@ class Installed:
         for name in way.retry_with:
             if name in self.absent:
                 raise InputError(f"the pipeline {self.recipe.name} retries with {name}. {self.absent[name]}")
-            both = self._both([name], [name, *way.back_translators], anchor, target)
+            back = [*way.back_translators, name] if way.back_named else [name, *way.back_translators]
+            both = self._both([name], back, anchor, target)
             if both and first and both[0] != first[0] and both not in found:
                 found.append(both)
             elif not both and way.named:
@@ -133,7 +134,7 @@ class Installed:
         self, there: Sequence[str], back: Sequence[str], anchor: str, target: str
     ) -> tuple[Route, Route] | None:
         pivot = self.recipe.way(target).pivot
-        legs = [(anchor, target)] if pivot is None else [(anchor, pivot), (pivot, target)]
+        legs = [(anchor, target)] if pivot in (None, anchor) else [(anchor, pivot), (pivot, target)]
         forward = [self._network(there).route(*leg) for leg in legs]
         backward = [self._network(back).route(end, start) for start, end in reversed(legs)]
         whole = [_joined(forward), _joined(backward)]
@@ -384,7 +385,7 @@ def _digests(
     judges: Sequence[Engine],
 ) -> dict[tuple[Stage, str], str]:
     """What decides each stage's output in each language."""
-    splitting = [text_room.VERSION, version("sentencex"), version("markdown-it-py")]
+    splitting = _splitting()
     measuring = [
         evidence.VERSION,
         alignment.VERSION,
@@ -410,6 +411,11 @@ def _digests(
     return digests
 
 
+def _splitting() -> list[int | str]:
+    """What decides how texts are taken apart."""
+    return [text_room.VERSION, version("sentencex"), version("markdown-it-py")]
+
+
 def _made_by(both: tuple[Route, Route], translators: Mapping[str, Translator], encoder: Engine) -> list[Any]:
     """The routes there and back, their engines' digests, and what pairs whole texts."""
     hops = [route.engines(translators) for route in both]
@@ -429,15 +435,18 @@ def _retries(
     translators: Mapping[str, Translator],
     encoder: Engine,
 ) -> dict[str, tuple[Retry, ...]]:
-    """Further attempts: measured among the first attempt's rows, whose digests are a part of theirs."""
+    """Further attempts. What an engine makes of segments depends on no other attempt, so it is found again
+    wherever a recipe puts the engine. Whole texts are paired, and all are measured, among the first one's
+    rows: their digest is a part of these.
+    """
     made = {}
     for target, ways in retries.items():
         first = digests["measure", target]
         found = []
         for both in ways:
-            translate = fingerprint(
-                [digests["translate", target], anchor, *_made_by(both, translators, encoder)]
-            )
+            among = [digests["translate", target]] if wants_texts(both[0], translators) else []
+            made_of = [_splitting(), anchor, *_made_by(both, translators, encoder), *among]
+            translate = fingerprint(made_of)
             found.append(Retry(*both, translate, fingerprint([translate, first])))
         if found:
             made[target] = tuple(found)
@@ -447,6 +456,20 @@ def _retries(
 def _labels(tag: str) -> list[list[str]]:
     known = language(tag)
     return [[known.script], sorted(known.fasttext), sorted(known.heliport), sorted(known.iso)]
+
+
+def undone(job: Job, tasks: Iterable[Task]) -> list[Task]:
+    """Those of `tasks` whose file isn't there, in order. Removes what killed builds left half written."""
+    swept: set[Path] = set()
+    found = []
+    for task in tasks:
+        path = job.path(task)
+        if path.parent not in swept:
+            swept.add(path.parent)
+            remove_stale(path.parent)
+        if not path.exists():
+            found.append(task)
+    return found
 
 
 def run(

@@ -137,7 +137,10 @@ class LanguageRoutes(_Model):
     """What is other in one language."""
 
     translators: list[Word] | None = Field(default=None, description="instead of the recipe's")
-    back_translators: list[Word] | None = Field(default=None, description="instead of the recipe's")
+    back_translators: list[Word] | None = Field(
+        default=None,
+        description="instead of the recipe's; with neither, the engines of the way there",
+    )
     retry_with: list[Word] | None = Field(default=None, description="instead of the recipe's")
     pivot: str | None = Field(default=None, description="the language that the way there and back leads over")
 
@@ -157,6 +160,8 @@ class Way:
     pivot: str | None
     named: bool
     """The language has a `retry_with` of its own."""
+    back_named: bool
+    """The engines of the way back are named as such, not those of the way there."""
 
 
 Licence = Literal["any", "commercial"]
@@ -172,7 +177,9 @@ class Recipe(_Model):
         min_length=1, description="engines, the preferred first: built in, or a table of [engines]"
     )
     back_translators: list[Word] | None = Field(
-        default=None, description="engines for the way back, the preferred first; with none, `translators`"
+        default=None,
+        description="engines for the way back, of second tries too, the preferred first; with none, those of "
+        "the way there",
     )
     retry_with: list[Word] = Field(
         default=[], description="engines that translate again, one after the other, a row that breaks a rule"
@@ -218,8 +225,9 @@ class Recipe(_Model):
         """The engines and the pivot of one target: its own, else the recipe's."""
         own = self.languages.get(target, LanguageRoutes())
         there = self.translators if own.translators is None else own.translators
-        shared = self.back_translators if own.translators is None else None
-        back = shared if own.back_translators is None else own.back_translators
+        back = own.back_translators
+        if back is None and self.back_translators is not None:
+            back = [*self.back_translators, *(own.translators or ())]
         retry = self.retry_with if own.retry_with is None else own.retry_with
         return Way(
             tuple(there),
@@ -227,6 +235,7 @@ class Recipe(_Model):
             tuple(retry),
             own.pivot,
             named=own.retry_with is not None,
+            back_named=back is not None,
         )
 
     @property

@@ -68,10 +68,15 @@ def change_rules(rules: Sequence[Rule], changes: Sequence[str]) -> list[Rule]:
 def check_rules(
     rules: Sequence[Rule], anchor_rules: Sequence[Rule] = (), rank_by: str = "similarity"
 ) -> None:
-    """InputError for a rule or a ranking by a column that isn't measured, or two rules of one name."""
+    """InputError for a rule or a ranking by a column that isn't measured, for a ranking by one that a rule
+    wants low, or two rules of one name."""
     known = dict(shards.evidence_fields())
     if rank_by not in known:
         raise InputError(f'`rank_by` names no evidence column: "{rank_by}"; there are: {" ".join(known)}')
+    if low := next((rule for rule in rules if rule.column == rank_by and "<" in rule.when), None):
+        raise InputError(
+            f'`rank_by` takes the attempt with the highest {rank_by}, and the rule "{low.when}" wants it low'
+        )
     of_anchor = {"language_score": known["language_score"]}  # all that is measured of a source row
     for rule, there in [*((r, known) for r in rules), *((r, of_anchor) for r in anchor_rules)]:
         if rule.column not in there:
@@ -86,6 +91,12 @@ def check_rules(
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise InputError(f'two rules are called "{twice}": give one another name in the recipe')
+
+
+def check_policy(policy: Policy, targets: Sequence[str]) -> None:
+    """InputError for a quorum that can't be met."""
+    if policy.groups == "quorum" and policy.quorum > len(targets):
+        raise InputError(f"a quorum of {policy.quorum} can't be met by {len(targets)} targets")
 
 
 def select_targets(wanted: str | None, measured: Measured) -> tuple[str, ...]:
@@ -117,8 +128,7 @@ def select(
 ) -> Manifest:
     """Write the set `out`. `calibration` is what tightened `rules`, if anything; `run` goes into run.json."""
     check_rules(rules, measured.recipe.anchor_rules)
-    if policy.groups == "quorum" and policy.quorum > len(targets):
-        raise InputError(f"a quorum of {policy.quorum} can't be met by {len(targets)} targets")
+    check_policy(policy, targets)
     out = out.resolve()
     try:
         with shards.replacing(out) as folder:

@@ -1,7 +1,8 @@
 """What a recipe says of engines that take a model: its tables [engines.NAME].
 
 Two kinds of settings never share a table. What an engine makes (model, revision, precision, templates)
-enters digests; how it runs here (device, batches, address), in the table [engines.NAME.run], does not.
+enters digests; how it runs here (device, batches, address), in the table [engines.NAME.run], does not, and
+is left out where a recipe is written down: a set doesn't tell where it was made.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ class CTranslate2Settings(ModelSettings):
     )
     beam: int = Field(default=4, ge=1, le=32, description="hypotheses kept while decoding")
     max_tokens: int = Field(default=256, ge=8, description="tokens of a translation at most")
-    run: TranslatorRun = TranslatorRun()
+    run: TranslatorRun = Field(default=TranslatorRun(), exclude=True)
 
     @field_validator("pairs")
     @classmethod
@@ -164,7 +165,7 @@ class ChatSettings(ModelSettings):
     )
     price_input: float = Field(default=0, ge=0, le=1e7, description="money for a million tokens sent")
     price_output: float = Field(default=0, ge=0, le=1e7, description="money for a million tokens received")
-    run: ChatRun = ChatRun()
+    run: ChatRun = Field(default=ChatRun(), exclude=True)
 
     @field_validator("languages")
     @classmethod
@@ -198,7 +199,7 @@ class SentenceTransformersSettings(ModelSettings):
     engine: Literal["sentence-transformers"]
     prompt: str = Field(default="", description='put before each text, as "query: " for e5')
     precision: Precision = Field(default="float32", description="of weights and arithmetic")
-    run: Run = Run()
+    run: Run = Field(default=Run(), exclude=True)
 
 
 class CTranslate2EncoderSettings(ModelSettings):
@@ -209,7 +210,7 @@ class CTranslate2EncoderSettings(ModelSettings):
     quantization: Quantization = Field(
         default="int8", description="of the converted model, and its arithmetic"
     )
-    run: Run = Run()
+    run: Run = Field(default=Run(), exclude=True)
 
 
 class FastTextSettings(ModelSettings):
@@ -224,7 +225,7 @@ class CrossEncoderSettings(ModelSettings):
 
     engine: Literal["cross-encoder"]
     precision: Precision = Field(default="float32", description="of weights and arithmetic")
-    run: Run = Run()
+    run: Run = Field(default=Run(), exclude=True)
 
 
 EngineSettings = Annotated[

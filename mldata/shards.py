@@ -443,6 +443,7 @@ def _broken_files(path: Path, manifest: Manifest) -> Iterator[str]:
 def _broken_rows(path: Path, manifest: Manifest) -> Iterator[str]:
     order = {tag: rank for rank, tag in enumerate([manifest.anchor, *manifest.targets])}
     kept: Counter[tuple[str, str]] = Counter()
+    made_by: Counter[tuple[str, str]] = Counter()
     dropped: Counter[tuple[str, str]] = Counter()
     owners: dict[str, str] = {}
     screened = _screened(manifest)
@@ -458,8 +459,9 @@ def _broken_rows(path: Path, manifest: Manifest) -> Iterator[str]:
         elif facts.split in SPLITS and not table.schema.equals(_expected(table.schema, manifest)):
             yield f"{facts.path} hasn't the columns of a set"
         elif facts.split in SPLITS:
-            frame = pl.DataFrame(table.select(["concept_id", "language", "is_anchor"]))
+            frame = pl.DataFrame(table.select(["concept_id", "language", "is_anchor", "translators"]))
             kept.update((facts.split, tag) for tag in frame["language"])
+            made_by.update(frame.select("language", "translators").drop_nulls().iter_rows())
             yield from _torn_concepts(frame, facts.path, order, owners)
     for tag, language in manifest.languages.items():
         found = kept["train", tag], kept["test", tag]
@@ -468,6 +470,9 @@ def _broken_rows(path: Path, manifest: Manifest) -> Iterator[str]:
                 f"{tag} has {found[0]} train and {found[1]} test rows, the manifest says "
                 f"{language.train} and {language.test}, {language.kept} in all"
             )
+        by = {names: number for (of, names), number in made_by.items() if of == tag}
+        if by != language.kept_by:
+            yield f"{tag} has rows by {by}, the manifest says {language.kept_by}"
         reasons = {reason: number for (of, reason), number in dropped.items() if of == tag}
         if reasons != language.dropped:
             yield f"{tag} has dropped rows for {reasons}, the manifest says {language.dropped}"

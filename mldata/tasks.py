@@ -224,7 +224,19 @@ class Worker:
             for where, one in zip(concept.texts(), record, strict=True)
         ]
         pivot = there.hops[-1].source if len(there.hops) > 1 else None
-        return self._paired(task, texts, back, pivot)
+        return self._paired(task, texts, back, pivot, self._first_ones(task) if task.tried else ())
+
+    def _first_ones(self, task: Task) -> list[tuple[Split, Split]]:
+        """Source and first translation of each text that a further attempt leaves out: the few rows it takes
+        up don't tell what is usual."""
+        first = read_table(self.job.path(Task("translate", task.language, task.chunk))).to_pylist()
+        said = {(row["concept"], row["field"], row["message"]): row["text"] for row in first}
+        return [
+            (split(text, self.job.anchor), split(said[number, field, message], task.language))
+            for number, concept in enumerate(self._concepts(task.chunk))
+            if not task.takes(number)
+            for field, message, text in concept.texts()
+        ]
 
     def _pair_given(self, task: Task) -> pa.Table:
         translations = self._given(task)
@@ -232,12 +244,19 @@ class Worker:
         return self._paired(task, texts, self.job.given[task.language])
 
     def _paired(
-        self, task: Task, texts: Sequence[PairedText], way: Route | None, pivot: str | None = None
+        self,
+        task: Task,
+        texts: Sequence[PairedText],
+        way: Route | None,
+        pivot: str | None = None,
+        among: Sequence[tuple[Split, Split]] = (),
     ) -> pa.Table:
-        """Rows of whole translations; `pivot` is the language of their pivot texts, if they have any."""
+        """Rows of whole translations; `pivot` is the language of their pivot texts, if they have any, `among`
+        other texts of the chunk, source and target, that say what is usual."""
         targets = [text.target for text in texts]
         vectors = self._source_vectors(task.chunk)
-        vectors |= self._embed(pairing.plain_texts(targets) - vectors.keys())
+        others = [target for _, target in among]
+        vectors |= self._embed(pairing.plain_texts(targets, others) - vectors.keys())
 
         def beside(others: Sequence[Split]) -> list[Beside]:
             vectors.update(self._embed(pairing.plain_texts(others) - vectors.keys()))
@@ -252,7 +271,7 @@ class Worker:
                 for target in targets
             ]
         pivots = beside([split(text.pivot, pivot) for text in texts]) if pivot else None
-        return pa.Table.from_pylist(pairing.rows(texts, backs, pivots, vectors), TRANSLATED)
+        return pa.Table.from_pylist(pairing.rows(texts, backs, pivots, vectors, among), TRANSLATED)
 
     def _texts_back(self, texts: Sequence[PairedText], way: Route) -> list[str]:
         """What whole translations come back as."""

@@ -1,5 +1,6 @@
 """One small source of conversations, and one set built from it with real engines, shared by all tests."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -182,38 +183,68 @@ def built(apertium, source, tmp_path_factory):
     return Built(source, folder / "set", folder / "set.work", time.monotonic() - started, done.out)
 
 
-# --- Encoders and estimators that tests train on the language of tests/models/phrases.py -----------------
+# --- Models that tests train on the language of tests/models/phrases.py ----------------------------------
 
 
 @pytest.fixture(scope="session")
-def labse_shaped(tmp_path_factory):
+def trained(tmp_path_factory, worker_id):
+    """From a name and what fills a directory to that directory, filled once for all test processes."""
+    shared = tmp_path_factory.getbasetemp()
+    if worker_id != "master":
+        shared = shared.parent
+
+    def directory(name, train):
+        path = shared / "models" / name
+        path.parent.mkdir(exist_ok=True)
+        with path.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not path.exists():
+                making = path.with_name(f".{name}")
+                shutil.rmtree(making, ignore_errors=True)
+                train(making)
+                making.rename(path)
+        return path
+
+    return directory
+
+
+@pytest.fixture(scope="session")
+def labse_shaped(trained):
     """The directory of a sentence-transformers model that knows which phrases mean the same."""
-    from tests.models import encoders  # torch: only where a test wants it
 
-    return encoders.train_encoder(tmp_path_factory.mktemp("models") / "labse-shaped")
+    def train(folder):
+        from tests.models import encoders  # torch: only where a test wants it
+
+        encoders.train_encoder(folder)
+
+    return trained("labse-shaped", train)
 
 
 @pytest.fixture(scope="session")
-def kiwi_shaped(tmp_path_factory):
+def kiwi_shaped(trained):
     """The directory of a cross-encoder that tells translations of phrases from spoiled ones."""
-    from tests.models import encoders
 
-    return encoders.train_estimator(tmp_path_factory.mktemp("models") / "kiwi-shaped")
+    def train(folder):
+        from tests.models import encoders
+
+        encoders.train_estimator(folder)
+
+    return trained("kiwi-shaped", train)
 
 
 @pytest.fixture(scope="session")
-def translator_models(tmp_path_factory):
+def translator_models(trained):
     """From a family of `tests.models.translators.FAMILIES` to its model's directory, trained at first use.
 
     Read it, never write to it. Models trained for fewer `steps` translate badly.
     """
-    folder, made = tmp_path_factory.mktemp("translators"), {}
 
     def model(family, steps=None):
-        from tests.models import translators
+        def train(folder):
+            from tests.models import translators
 
-        if (family, steps) not in made:
-            made[family, steps] = translators.write(family, folder / f"{family}-{steps}", steps)
-        return made[family, steps]
+            translators.write(family, folder, steps)
+
+        return trained(f"{family}-{steps}", train)
 
     return model

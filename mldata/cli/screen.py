@@ -103,15 +103,24 @@ def _requests(plan: Plan, source: SourceSize) -> None:
         if not isinstance(engine, ChatSettings):
             continue
         routes = [route for both in plan.job.routes.values() for route in both]
+        routes += [route for route in plan.job.given.values() if route]
+        again = [
+            way for retries in plan.job.retries.values() for one in retries for way in (one.there, one.back)
+        ]
+        routes += again if plan.recipe.retry == "all" else []
         hops = sum(hop.translator == name for route in routes for hop in route.hops)
+        tried = any(hop.translator == name for route in again for hop in route.hops)
+        if not hops and not tried:
+            continue
         tokens = hops * source.characters / CHARACTERS_A_TOKEN
         sent = tokens + hops * source.texts * TOKENS_AROUND
         cost = (sent * engine.price_input + tokens * engine.price_output) / 1e6
         priced = f", about {cost:.2f} in all" if cost else ""
+        more = "; rows that fail come on top" if tried and plan.recipe.retry == "failed" else ""
         console.print(
             f"{escape(name)}: {source.texts} texts ({source.characters} characters) are sent {hops} times, "
             f"at {CHARACTERS_A_TOKEN} characters a token {sent / 1e6:.2f} million tokens in and "
-            f"{tokens / 1e6:.2f} million out{priced}; what is tried again comes on top",
+            f"{tokens / 1e6:.2f} million out{priced}{more}",
             soft_wrap=True,
         )
 

@@ -47,7 +47,7 @@ def open_encoder(name: str, engines: Mapping[str, EngineSettings] | None = None)
     Opened once a process, as it takes seconds. InputError if there is none or it isn't installed.
     """
     settings = (engines or {}).get(name)
-    key = f"{name} {settings.model_dump_json() if settings else ''}"
+    key = f"{name} {settings!r}"
     if key not in _opened:
         _opened[key] = _open(name, settings)
     return _opened[key]

@@ -77,7 +77,7 @@ def open_identifier(name: str, engines: Mapping[str, EngineSettings] | None = No
     none or it isn't installed.
     """
     settings = (engines or {}).get(name)
-    key = f"{name} {settings.model_dump_json() if settings else ''}"
+    key = f"{name} {settings!r}"
     if key not in _opened:
         _opened[key] = _open(name, settings)
     return _opened[key]

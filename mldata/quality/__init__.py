@@ -44,7 +44,7 @@ def open_quality(name: str, engines: Mapping[str, EngineSettings] | None = None)
         raise InputError(f'no quality estimator is built in: describe "{name}" in a table [engines.{name}]')
     if not isinstance(settings, CrossEncoderSettings):
         raise InputError(f'[engines.{name}] is no quality estimator: its engine is "{settings.engine}"')
-    key = f"{name} {settings.model_dump_json()}"
+    key = f"{name} {settings!r}"
     if key not in _opened:
         from mldata.quality.cross_encoder import CrossEncoderEstimator
 

@@ -89,6 +89,11 @@ def _calibration(calibration: Calibration) -> list[str]:
 def _origin(manifest: Manifest) -> list[str]:
     lines = ["", "## Engines", "", "| engine | version | licence |", "|---|---|---|"]
     lines += [f"| {engine.name} | {engine.version} | {engine.licence} |" for engine in manifest.engines]
+    made_by = {tag: counts.kept_by for tag, counts in manifest.languages.items() if tag in manifest.retries}
+    if made_by:
+        lines += ["", "Other engines tried rows again. Kept rows, by who made them:", ""]
+    for tag, by in made_by.items():
+        lines.append(f"- {tag}: {', '.join(f'{names} {number}' for names, number in by.items()) or 'none'}")
     lines += [
         "",
         f"Licence: {manifest.licence}.",

@@ -201,6 +201,10 @@ DAMAGES = {
         lambda s: change(s, lambda m: m["languages"]["gl"].update(kept=99)),
         "the manifest says 6 and 1, 99 in all",
     ),
+    "who made how many rows": (
+        lambda s: change(s, lambda m: m["languages"]["gl"].update(kept_by={"bergamot": 7})),
+        "gl has rows by {'apertium': 7}, the manifest says {'bergamot': 7}",
+    ),
     "a count of test rows": (lambda s: change(s, lambda m: m["languages"]["gl"].update(test=5)), "gl"),
     "a count of a shard's rows": (lambda s: change(s, lambda m: m["files"][0].update(rows=2)), TRAIN),
     "a count of dropped rows": (
