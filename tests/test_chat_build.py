@@ -81,16 +81,17 @@ def test_right_rows_are_kept_and_unanswered_ones_dropped_with_their_reason(build
 
 
 def test_a_build_stops_at_its_budget_and_goes_on_with_a_higher_one(build):
-    stopped = build("--targets", "es", "--max-cost", "0.05")
+    some = ("--targets", "es", "--limit", "12")
+    stopped = build(*some, "--max-cost", "0.02")
     assert stopped.code == 3
     assert "run the same command with a higher --max-cost" in stopped.err
     assert "Traceback" not in stopped.err
     first = spent(build.place / "set.work")
-    dry = build("--targets", "es", "--dry-run")
-    assert f"{3 * ROWS} texts" in dry.out
+    dry = build(*some, "--dry-run")
+    assert f"{3 * 12} texts" in dry.out
     assert "are sent 2 times" in dry.out
-    assert 0 < first.cost <= 0.05
-    done = build("--targets", "es", "--max-cost", "100")
+    assert 0 < first.cost <= 0.02
+    done = build(*some, "--max-cost", "100")
     assert done.code == 0, done.err
     assert re.search(r"model: \d+ requests answered, \d+ tokens in, \d+ out, 0\.\d+ paid", done.out)
     assert max(build.server.answered.values()) == 1
@@ -117,9 +118,9 @@ def test_a_dry_run_counts_what_translating_given_texts_back_will_cost(build):
 
 def test_killed_anywhere_no_answered_request_is_paid_again_and_the_set_is_the_same(build):
     build.server.delay = 0.05
-    some = ("--limit", "14")
+    some = ("--limit", "8")
     arguments = [str(argument) for argument in build.command(*some, workers=2)]
-    for requests in (1, 60):
+    for requests in (1, 40):
         process = subprocess.Popen(
             [sys.executable, "-m", "mldata", *arguments],
             cwd=build.place,
@@ -135,7 +136,7 @@ def test_killed_anywhere_no_answered_request_is_paid_again_and_the_set_is_the_sa
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     build.server.delay = 0.0
-    done = build(*some, workers=2)
+    done = build(*some)
     assert done.code == 0, done.err
     answered = build.server.answered.total()
     twice = answered - len(build.server.answered)

@@ -4,7 +4,8 @@ One SQLite file in the work store for all engines and workers. An answer is foun
 asked (model, messages, parameters; never an address or key), so a build that was killed, or made again with
 other rules, asks only what was never answered. Before a request leaves, the most it can cost is reserved;
 the transaction that stores its answer frees it. What was reserved for a request without an answer stays
-reserved, since it may have been billed: whatever is killed when, the sum never exceeds the budget.
+reserved, since it may have been billed: whatever is killed when, the sum never exceeds the budget, unless a
+server counts more tokens than the request allowed it (what it counts is what is booked).
 """
 
 from __future__ import annotations
