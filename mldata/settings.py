@@ -7,9 +7,11 @@ is left out where a recipe is written down: a set doesn't tell where it was made
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
@@ -98,14 +100,25 @@ class ChatRun(_Settings):
     )
     concurrency: int = Field(default=16, ge=1, description="requests in flight, over all workers")
     timeout: float = Field(
-        default=120, gt=0, description="seconds without an answer after which to ask again"
+        default=120,
+        gt=0,
+        allow_inf_nan=False,
+        description="seconds without an answer before asking again",
     )
     retries: int = Field(default=6, ge=0, description="times a failed request is repeated")
     backoff: float = Field(
         default=1,
         gt=0,
+        allow_inf_nan=False,
         description="seconds before the first repeat at most; twice as long before each further one",
     )
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_address(cls, base_url: str) -> str:
+        if urlsplit(base_url).port == 0:  # it raises ValueError for what can't be a port, or a host
+            raise ValueError("there is no port 0")
+        return base_url
 
 
 _OWN_FIELDS = {"model", "messages", "n", "stream", "temperature", "seed", "response_format"} | {
@@ -150,8 +163,8 @@ class ChatSettings(ModelSettings):
         default={},
         description="more fields of each request, as {chat_template_kwargs = {enable_thinking = false}}",
     )
-    price_input: float = Field(default=0, ge=0, description="money for a million tokens sent")
-    price_output: float = Field(default=0, ge=0, description="money for a million tokens received")
+    price_input: float = Field(default=0, ge=0, le=1e7, description="money for a million tokens sent")
+    price_output: float = Field(default=0, ge=0, le=1e7, description="money for a million tokens received")
     run: ChatRun = Field(default=ChatRun(), exclude=True)
 
     @field_validator("languages")
@@ -173,6 +186,10 @@ class ChatSettings(ModelSettings):
             )
         if taken := sorted(_OWN_FIELDS & set(self.extra)):
             raise ValueError(f"extra can't hold {', '.join(taken)}: mldata sets it")
+        try:
+            json.dumps(self.extra, allow_nan=False)
+        except (TypeError, ValueError):
+            raise ValueError("extra holds a date, nan or inf, which no request can: JSON has none") from None
         return self
 
 

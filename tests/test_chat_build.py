@@ -62,11 +62,10 @@ def build(tmp_path):
         yield run
 
 
-@pytest.mark.parametrize("context", ["text", "record"])
-def test_right_rows_are_kept_and_unanswered_ones_dropped_with_their_reason(build, context):
+def test_right_rows_are_kept_and_unanswered_ones_dropped_with_their_reason(build):
     faults = {"every kitchen": "refusal_field", "every sister": "length"}
     build.server.fault = lambda number, text: next((f for w, f in faults.items() if w in text.lower()), None)
-    done = build("--targets", "es", context=context)
+    done = build("--targets", "es")
     assert done.code == 0, done.err
     spanish = mldata.verify(build.place / "set").languages["es"]
     spoiled = sum(
@@ -82,16 +81,17 @@ def test_right_rows_are_kept_and_unanswered_ones_dropped_with_their_reason(build
 
 
 def test_a_build_stops_at_its_budget_and_goes_on_with_a_higher_one(build):
-    stopped = build("--max-cost", "0.05")
+    some = ("--targets", "es", "--limit", "12")
+    stopped = build(*some, "--max-cost", "0.02")
     assert stopped.code == 3
     assert "run the same command with a higher --max-cost" in stopped.err
     assert "Traceback" not in stopped.err
     first = spent(build.place / "set.work")
-    dry = build("--dry-run")
-    assert f"{3 * ROWS} texts" in dry.out
-    assert "are sent 4 times" in dry.out
-    assert 0 < first.cost <= 0.05
-    done = build("--max-cost", "100")
+    dry = build(*some, "--dry-run")
+    assert f"{3 * 12} texts" in dry.out
+    assert "are sent 2 times" in dry.out
+    assert 0 < first.cost <= 0.02
+    done = build(*some, "--max-cost", "100")
     assert done.code == 0, done.err
     assert re.search(r"model: \d+ requests answered, \d+ tokens in, \d+ out, 0\.\d+ paid", done.out)
     assert max(build.server.answered.values()) == 1
@@ -118,8 +118,9 @@ def test_a_dry_run_counts_what_translating_given_texts_back_will_cost(build):
 
 def test_killed_anywhere_no_answered_request_is_paid_again_and_the_set_is_the_same(build):
     build.server.delay = 0.05
-    arguments = [str(argument) for argument in build.command(workers=2)]
-    for seconds in (2.5, 3.5, 4.5):
+    some = ("--limit", "8")
+    arguments = [str(argument) for argument in build.command(*some, workers=2)]
+    for requests in (1, 40):
         process = subprocess.Popen(
             [sys.executable, "-m", "mldata", *arguments],
             cwd=build.place,
@@ -128,19 +129,22 @@ def test_killed_anywhere_no_answered_request_is_paid_again_and_the_set_is_the_sa
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        time.sleep(seconds)
+        wanted = build.server.requests + requests
+        while build.server.requests < wanted:
+            assert process.poll() is None
+            time.sleep(0.01)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     build.server.delay = 0.0
-    done = build(workers=2)
+    done = build(*some)
     assert done.code == 0, done.err
     answered = build.server.answered.total()
     twice = answered - len(build.server.answered)
-    assert twice <= 3 * 16  # sent, and not yet stored when the build was killed
-    again = build()
+    assert twice <= 2 * 16  # sent, and not yet stored when the build was killed
+    again = build(*some)
     assert again.code == 0
     assert build.server.answered.total() == answered
-    fresh = build(out="fresh")
+    fresh = build(*some, out="fresh")
     assert fresh.code == 0
     before, after = (
         bytes_of(build.place / "set", "run.json", "manifest.json"),
@@ -153,7 +157,7 @@ def test_rows_that_a_rule_based_engine_spoils_are_given_to_the_server(build):
     recipe = (
         'back_translators = ["apertium"]\n[languages.es]\ntranslators = ["apertium"]\nretry_with = ["model"]'
     )
-    done = build("--targets", "es", "--limit", "12", recipe=recipe)
+    done = build("--targets", "es", "--limit", "12", recipe=recipe, context="record")
     assert done.code == 0, done.err
     kept_by = mldata.verify(build.place / "set").languages["es"].kept_by
     asked = len(build.server.bodies)

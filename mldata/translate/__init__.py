@@ -27,7 +27,8 @@ class Translation:
     """Words the engine's dictionaries don't hold (left as they were). Neural engines give none."""
     problem: str = ""
     """Why there is no translation, or no good one, where the engine knows: a word for the row's `issues`
-    ("refused", "truncated", "too_long", "empty", "chatter", "spans_lost"). The text is empty then."""
+    ("refused", "truncated", "too_long", "server_error", "empty", "chatter", "spans_lost"). The text is empty
+    then."""
 
 
 class Translator(Protocol):

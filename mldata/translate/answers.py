@@ -4,7 +4,8 @@ One SQLite file in the work store for all engines and workers. An answer is foun
 asked (model, messages, parameters; never an address or key), so a build that was killed, or made again with
 other rules, asks only what was never answered. Before a request leaves, the most it can cost is reserved;
 the transaction that stores its answer frees it. What was reserved for a request without an answer stays
-reserved, since it may have been billed: whatever is killed when, the sum never exceeds the budget.
+reserved, since it may have been billed: whatever is killed when, the sum never exceeds the budget, unless a
+server counts more tokens than the request allowed it (what it counts is what is booked).
 """
 
 from __future__ import annotations
@@ -117,10 +118,22 @@ class Answers:
             self._database = sqlite3.connect(
                 self._path, timeout=60, isolation_level=None, check_same_thread=False
             )
-            self._database.execute("pragma journal_mode = wal")
+            self._in_wal_mode()
             # Money spent must be known after a power cut too: each commit waits for the disk.
             self._database.execute("pragma synchronous = full")
             self._database.executescript(_SCHEMA)
+
+    def _in_wal_mode(self) -> None:
+        """SQLite doesn't wait here for one that is writing, as workers that start together are."""
+        end = time.monotonic() + 60
+        while True:
+            try:
+                self._database.execute("pragma journal_mode = wal")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                    raise
+                time.sleep(0.02)
 
     def find(self, key: str) -> Reply | None:
         """The answer to what was asked under `key`."""
@@ -205,10 +218,11 @@ class Answers:
             self._database.execute("begin immediate")
             try:
                 yield
+                self._database.execute("commit")
             except BaseException:
-                self._database.execute("rollback")
+                if self._database.in_transaction:  # a full disk has ended it already
+                    self._database.execute("rollback")
                 raise
-            self._database.execute("commit")
 
     def _under_way(self) -> list[str]:
         """The keys of requests that may still be answered; of another machine's, only time tells."""

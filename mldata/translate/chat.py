@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import math
 import os
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +28,7 @@ from mldata.translate import Translation, prompts, replies
 from mldata.translate.answers import Answers, Reply
 from mldata.translate.sentinels import mask, unmask
 
-REVISION = 1
+REVISION = 2
 """Enters digests: raise it when this module, `prompts` or `replies` make other translations of the same
 answers."""
 
@@ -41,6 +42,8 @@ class Chat:
             import httpx  # noqa: F401 (heavy, and optional: server.py uses it)
         except ImportError:
             raise InputError(f"{name} asks a model server: pip install 'mldata[llm]'") from None
+        if allowance.max_cost is not None and not math.isfinite(allowance.max_cost):
+            raise InputError(f"a budget of {allowance.max_cost} is none: give an amount of money")
         if allowance.max_cost is not None and not (settings.price_input or settings.price_output):
             raise InputError(
                 f"a budget is given, and [engines.{name}] no price: add price_input and price_output, "
@@ -76,7 +79,8 @@ class Chat:
         self, records: Sequence[Sequence[Segment]], source: str, target: str
     ) -> list[list[Translation]]:
         """One translation a text, in order. Problems: "refused", "truncated", "too_long" (for the model's
-        context), "empty", "chatter" (talk besides the translation that can't be cut off), "spans_lost".
+        context), "server_error" (the server breaks at this text alone), "empty", "chatter" (talk besides the
+        translation that can't be cut off), "spans_lost".
 
         EngineError if the server can't be used or the budget is used up: what was answered is kept.
         """
@@ -94,7 +98,9 @@ class Chat:
 
         settings = self._settings
         concurrency = max(1, settings.run.concurrency // max(1, self._allowance.processes))
-        async with Server(self._name, settings, answers, _key(self._name, settings), concurrency) as server:
+        key = _key(self._name, settings)
+        probe = _payload(settings, *prompts.of_text(settings, _PROBE, source, target), _limits([_PROBE])[0])
+        async with Server(self._name, settings, answers, key, concurrency, probe) as server:
             asking = _Asking(server.ask, settings, source, target)
             made = await asyncio.gather(*map(asking.record, records), return_exceptions=True)
         translations = []
@@ -164,7 +170,7 @@ class _Asking:
             )
             reply = await self._reply(messages, more, masked)
             values, problem = replies.read_record(reply, keys)
-            if problem in ("truncated", "refused", "too_long"):
+            if problem in ("truncated", "refused", "too_long", "server_error"):
                 break  # the same again would end the same; the texts one by one may not
             if problem:
                 continue
@@ -178,8 +184,6 @@ class _Asking:
         return made
 
     def _read(self, reply: Reply, segment: Segment, masked: str, form: tuple[str, str]) -> Translation:
-        if reply.finish == "too_long":
-            return Translation(Segment(""), problem="too_long")
         text, problem = replies.read(reply, masked, self._source, self._target)
         if problem:
             return Translation(Segment(""), problem=problem)
@@ -189,35 +193,45 @@ class _Asking:
         return Translation(Segment(""), problem="spans_lost") if made is None else Translation(made)
 
     async def _reply(self, messages: prompts.Messages, more: dict[str, Any], texts: Sequence[str]) -> Reply:
-        """The answer, whose length is limited by that of `texts` (bytes of UTF-8).
-
-        A budget then isn't reserved for nothing, and a model that loops is cut off. Four tokens a byte are
-        more than any translation takes: English into a script of three bytes a letter that isn't in the
-        model's vocabulary takes some three and a half. Where that doesn't fit into the model's context
-        beside the text, one a byte may, and is enough for most languages.
-        """
-        size = sum(len(text.encode("utf-8", "replace")) for text in texts)
-        for limit in (256 + 4 * size, 64 + size):
-            reply = await self._ask(self._payload(messages, more, limit))
+        """The answer, whose length is limited by that of `texts`."""
+        for limit in _limits(texts):
+            reply = await self._ask(_payload(self._settings, messages, more, limit))
             if reply.finish != "too_long":
                 break
         return reply
 
-    def _payload(self, messages: prompts.Messages, more: dict[str, Any], limit: int) -> dict[str, Any]:
-        settings = self._settings
-        most = min(settings.max_tokens, limit) + settings.reasoning_tokens
-        payload: dict[str, Any] = {
-            "model": settings.model,
-            "messages": messages,
-            "temperature": settings.temperature,
-            settings.max_tokens_field: most,
-        }
-        if settings.seed is not None:
-            payload["seed"] = settings.seed
-        for name, value in (*more.items(), *settings.extra.items()):
-            known = payload.get(name)
-            payload[name] = {**known, **value} if isinstance(known, dict) else value
-        return payload
+
+_PROBE = "Good morning."
+"""A text that breaks no server."""
+
+
+def _limits(texts: Sequence[str]) -> tuple[int, int]:
+    """Tokens that an answer may take, by the bytes of the texts in UTF-8; and fewer, where those don't fit.
+
+    A budget then isn't reserved for nothing, and a model that loops is cut off. Four tokens a byte are more
+    than any translation takes: English into a script of three bytes a letter that isn't in the model's
+    vocabulary takes some three and a half. Where that doesn't fit into the model's context beside the text,
+    one a byte may, and is enough for most languages.
+    """
+    size = sum(len(text.encode("utf-8", "replace")) for text in texts)
+    return 256 + 4 * size, 64 + size
+
+
+def _payload(
+    settings: ChatSettings, messages: prompts.Messages, more: Mapping[str, Any], limit: int
+) -> dict[str, Any]:
+    payload: dict[str, Any] = {
+        "model": settings.model,
+        "messages": messages,
+        "temperature": settings.temperature,
+        settings.max_tokens_field: min(settings.max_tokens, limit) + settings.reasoning_tokens,
+    }
+    if settings.seed is not None:
+        payload["seed"] = settings.seed
+    for name, value in (*more.items(), *settings.extra.items()):
+        known = payload.get(name)
+        payload[name] = {**known, **value} if isinstance(known, dict) and isinstance(value, dict) else value
+    return payload
 
 
 def _masked(segment: Segment, form: tuple[str, str]) -> str:
@@ -249,5 +263,17 @@ def _finished(work: Coroutine[Any, Any, list[list[Translation]]]) -> list[list[T
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(work)
+    task: list[asyncio.Task[Any]] = []
+
+    async def stoppable() -> list[list[Translation]]:
+        task.extend(filter(None, [asyncio.current_task()]))
+        return await work
+
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, work).result()
+        made = pool.submit(asyncio.run, stoppable())
+        try:
+            return made.result()
+        except KeyboardInterrupt:  # it comes to this thread alone, and the pool waits for the other
+            for one in task:
+                one.get_loop().call_soon_threadsafe(one.cancel)
+            raise

@@ -65,7 +65,7 @@ def mark(form: tuple[str, str], number: int) -> str:
 
 def tidy(text: str, form: tuple[str, str]) -> str:
     """`text` with its marks as they were sent: models put blanks inside and write digits of the target."""
-    pattern = rf"{re.escape(form[0])}\s*(\d+)\s*{re.escape(form[1])}"
+    pattern = rf"{re.escape(form[0])}\s*(\d{{1,9}})\s*{re.escape(form[1])}"
     return re.sub(pattern, lambda found: mark(form, int(found[1])), text)
 
 
@@ -112,7 +112,7 @@ def keys_of(texts: Sequence[str]) -> list[str]:
 
 def _instruct(settings: ChatSettings, user: str, said: str, words: Mapping[str, str], text: str) -> Messages:
     system = settings.system
-    if system is None and settings.template is not None:
+    if system is None and settings.template == "instruct":
         system = _SYSTEM
     return _messages(system, user if settings.user is None else settings.user, said, words, text)
 

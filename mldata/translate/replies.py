@@ -13,15 +13,17 @@ from collections.abc import Sequence
 
 from mldata.translate.answers import Reply
 
-# The word "translat…" in the languages models chat in.
-_TRANSLATING = re.compile(
+# The word "translat…" in the languages models chat in. Some turn, return or transfer money by the same word.
+_TRANSLATES = (
     r"translat|traduc|traduç|traduz|traduir|tradui|traduit|tradott|überset|uebersetz|vertal|oversæt|overset|"
-    r"översät|käänn|tłumacz|překlad|prevod|prijevod|превод|перевод|переклад|fordít|tradus|μετάφρα|"
-    r"çevir|ترجم|תרגום|अनुवाद|翻译|翻譯|翻訳|번역|คำแปล|terjemah|bản dịch|traduk|itzul",
-    re.IGNORECASE,
+    r"översät|käännös|tłumacz|překlad|prevod|prijevod|переклад|fordítás|tradus|μετάφρα|"
+    r"çeviri|ترجم|תרגום|अनुवाद|অনুবাদ|翻译|翻譯|翻訳|번역|คำแปล|terjemah|tafsiri|bản dịch|traduk|itzulpen"
 )
+_ANNOUNCING = re.compile(_TRANSLATES, re.IGNORECASE)
+_TRANSLATING = re.compile(rf"{_TRANSLATES}|käänn|fordít|çevir|itzul|превод|перевод|перевед", re.IGNORECASE)
+# "Okay" and "OK" alone are German, Dutch and others' too.
 _OPENER = re.compile(
-    r"(?:sure|certainly|of course|absolutely|okay|ok|here(?:'s|’s| is| are| you go)|below is|the translation|"
+    r"(?:sure|certainly|of course|absolutely|here(?:'s|’s| is| are| you go)|below is|the translation|"
     r"translation|translated text)\b",
     re.IGNORECASE,
 )
@@ -55,10 +57,13 @@ _REFUSAL_ELSEWHERE = re.compile(
 )
 _SORRY = re.compile(
     r"sorry|apolog|regret|unfortunate|can't|can’t|cannot|can not|won't|won’t|unable|not able|refuse|decline|"
-    r"not comfortable|as an ai|pardon|excuse|afraid",
+    r"not comfortable|as an ai|pardon|excuse|afraid|forgive|condolence|\bsad\b|\bpity\b|too bad|feel bad",
     re.IGNORECASE,
 )
+_NO = re.compile(r"n['’]t\b|\b(?:not?|never|nothing|none|nobody|neither|hardly|impossible)\b", re.IGNORECASE)
+_NOTE = re.compile(r"\b(?:not(?:es?|ed|ice)|remarks?|n\.?b\b)", re.IGNORECASE)
 _QUOTES = {'"': '"', "“": "”", "„": "“", "«": "»", "「": "」", "'": "'", "‘": "’"}
+_ANY_QUOTES = tuple({*_QUOTES, *_QUOTES.values(), "‚", "»", "”", "『", "』", "‹", "›"})
 _FENCE = re.compile(r"```[\w-]*\n(.*?)\n?```", re.DOTALL)
 
 
@@ -81,14 +86,15 @@ def read_record(reply: Reply, keys: Sequence[str]) -> tuple[list[str], str]:
         body = found[1]
     try:
         values = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return [], "chatter"
     if not isinstance(values, dict) or set(values) != set(keys):
         return [], "chatter"
     texts = [values[key] for key in keys]
     if not all(isinstance(text, str) and text.strip() for text in texts):
         return [], "empty"
-    return texts, ""
+    # Half an emoji, escaped, is JSON but no text that can be stored.
+    return [text.encode("utf-8", "replace").decode() for text in texts], ""
 
 
 def cleaned(answer: str, text: str, source: str, target: str) -> tuple[str, str]:
@@ -113,6 +119,8 @@ def cleaned(answer: str, text: str, source: str, target: str) -> tuple[str, str]
 def _ended_badly(reply: Reply) -> str:
     if reply.refused or reply.finish == "content_filter":
         return "refused"
+    if reply.finish in ("too_long", "server_error"):
+        return reply.finish
     return "truncated" if reply.finish == "length" else ""
 
 
@@ -134,10 +142,14 @@ def _unwrapped(answer: str, text: str) -> str:
         answer = found[1].strip()
     closing = _QUOTES.get(answer[:1])
     inside = answer[1:-1]
-    if closing and inside and answer.endswith(closing) and source[:1] not in _QUOTES:
+    if closing and inside and answer.endswith(closing) and not _quoted(source):
         alone = answer[0] not in inside and closing not in inside
         answer = inside.strip() if alone else answer
     return answer
+
+
+def _quoted(source: str) -> bool:
+    return source.startswith(_ANY_QUOTES) or source.endswith(_ANY_QUOTES)
 
 
 def _refuses(answer: str, text: str, source: str, target: str) -> bool:
@@ -150,7 +162,7 @@ def _refuses(answer: str, text: str, source: str, target: str) -> bool:
         speaks = _TRANSLATING.search(answer) is not None and not _TRANSLATING.search(text)
         return speaks or len(answer) < 0.3 * len(text)
     if _base(source) == "en" and _REFUSAL_ELSEWHERE.match(start):
-        return not _SORRY.search(text)
+        return not _SORRY.search(text) and not _NO.search(text[:150])
     return False
 
 
@@ -162,15 +174,18 @@ def _without_chatter(answer: str, text: str, target: str) -> tuple[str, str]:
     silent, foreign = not _TRANSLATING.search(text), _base(target) != "en"
     needed = len(_lines(text))
     first, rest = _announcement(answer)
+    alone = "\n" in answer[: len(answer) - len(rest)]
     if first:
         opens = _OPENER.match(first.lstrip("*# ")) and not _OPENER.match(text.lstrip("*# "))
-        has_own = _announcement(text)[0] and not _announcement(rest)[0]  # "Rewrite this: …" is the text's
-        if (foreign and opens) or (silent and _TRANSLATING.search(first) and not has_own):
+        # "Rewrite this: …" is the text's.
+        has_own = _announcement(text)[0] and (not _announcement(rest)[0] or _colons(answer) <= _colons(text))
+        word = _TRANSLATING if alone else _ANNOUNCING  # a line more than the text has is no part of it
+        if (foreign and opens) or (silent and word.search(first) and not has_own):
             if len(_lines(rest)) < needed:
                 return "", "chatter"
             answer = rest
     lines = answer.split("\n")
-    own = any(_closes(line) for line in _lines(text)[-1:])
+    own = _NOTE.search(text) or any(_closes(line) for line in _lines(text)[-1:])
     for number, line in enumerate(lines):
         found = _closes(line)
         if not found or own or len(_lines("\n".join(lines[:number]))) < needed:
@@ -199,6 +214,10 @@ def _announcement(answer: str) -> tuple[str, str]:
         if found := re.match(pattern, line):
             return found[1], answer[found.end() :].strip()
     return "", answer
+
+
+def _colons(text: str) -> int:
+    return sum(map(text.count, ":："))
 
 
 def _base(tag: str) -> str:

@@ -13,6 +13,7 @@ import hashlib
 import json
 import math
 import random
+import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from typing import Any
 
 import httpx
 
-from mldata.errors import EngineError
+from mldata.errors import EngineError, InputError, first_line
 from mldata.settings import ChatSettings
 from mldata.translate.answers import Answers, Reply
 
@@ -32,7 +33,18 @@ _LONGEST = 60.0
 _LONGEST_ASKED = 900.0
 _POLL = 0.05
 """Seconds after which to look again whether another request has ended."""
-_TOO_LONG = ("context length", "context_length", "context size", "context window", "maximum model length")
+_CHECKS = 3
+"""Times that a text on which the server failed throughout is tried beside a probe."""
+_SET_ASIDE = 3
+"""Texts of one call that the server may fail on; more are no accident of a text."""
+_TOO_LONG = (
+    *("context length", "context_length", "context size", "context window", "maximum model length"),
+    *("prompt is too long", "input token count", "`max_new_tokens` must be <="),
+)
+_CUT = frozenset({"max_tokens", "model_length"})
+"""What some servers call "length"."""
+_BROKEN_OFF = frozenset({"abort", "cancelled", "error"})
+"""Why an answer ended that is part of one: vLLM and SGLang say so when they are stopped."""
 _FILTERED = ("content_filter", "content management policy", "content_policy", "invalid_prompt")
 
 Payload = Mapping[str, Any]
@@ -41,8 +53,9 @@ Payload = Mapping[str, Any]
 class _Failed(Exception):
     """A request without an answer that may have one next time."""
 
-    def __init__(self, what: str, billed: bool, wait: float = 0.0) -> None:
+    def __init__(self, what: str, billed: bool, wait: float = 0.0, status: int = 200) -> None:
         super().__init__(what)
+        self.status = status
         self.billed = billed
         """It may have been worked on."""
         self.wait = wait
@@ -53,24 +66,40 @@ class Server:
     """A server as one call of the engine sees it, within one event loop (an async context manager).
 
     Payloads given twice are asked once. After a failure for good no request is started; those under way end
-    and are kept, since they are paid.
+    and are kept, since they are paid. `probe` is a payload that any server of this kind answers.
     """
 
     def __init__(
-        self, name: str, settings: ChatSettings, answers: Answers, key: str | None, concurrency: int
+        self,
+        name: str,
+        settings: ChatSettings,
+        answers: Answers,
+        key: str | None,
+        concurrency: int,
+        probe: Payload,
     ) -> None:
+        """InputError where the environment's proxy or certificates can't be used."""
         self._name, self._settings, self._run, self._answers = name, settings, settings.run, answers
-        self._key = key
+        self._key, self._probe = key, probe
         self._turn = asyncio.Semaphore(concurrency)
         self._asked: dict[str, asyncio.Task[Reply]] = {}
-        self._failure: EngineError | None = None
+        self._passing = False
+        """A request that got a 500 was answered later: this server's are no matter of the text."""
+        self._set_aside = 0
+        self._failure: Exception | None = None
         self._failed = asyncio.Event()
-        self._client = httpx.AsyncClient(
-            headers={"Content-Type": "application/json"}
-            | ({"Authorization": f"Bearer {key}"} if key else {}),
-            timeout=httpx.Timeout(None, connect=min(30.0, self._run.timeout)),
-            limits=httpx.Limits(max_connections=concurrency),
-        )
+        try:
+            self._client = httpx.AsyncClient(
+                headers={"Content-Type": "application/json"}
+                | ({"Authorization": f"Bearer {key}"} if key else {}),
+                timeout=httpx.Timeout(None, connect=min(30.0, self._run.timeout)),
+                limits=httpx.Limits(max_connections=concurrency),
+            )
+        except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
+            raise InputError(
+                f"{name}: a proxy or certificates that the environment names (ALL_PROXY, HTTPS_PROXY, "
+                f"SSL_CERT_FILE …) can't be used: {self._words(first_line(error))}"
+            ) from None
         self._url = f"{self._run.base_url.rstrip('/')}/chat/completions"
 
     async def __aenter__(self) -> Server:
@@ -87,8 +116,8 @@ class Server:
     async def ask(self, payload: Payload) -> Reply:
         """The answer to `payload`, from the store if there; EngineError if there is none to be had.
 
-        For a text too long for the model, or one that its filter refuses, `finish` is "too_long" or
-        "content_filter".
+        For a text too long for the model, one that its filter refuses, or one that the server breaks at,
+        `finish` is "too_long", "content_filter" or "server_error".
         """
         key = digest(payload, self._settings.revision)
         if key not in self._asked:
@@ -101,43 +130,81 @@ class Server:
         try:
             async with self._turn:
                 return await self._repeated(key, payload)
-        except EngineError as error:
+        except Exception as error:  # a full disk too: what can't be kept must not be asked for
             self._failure = self._failure or error
             self._failed.set()
             raise
 
     async def _repeated(self, key: str, payload: Payload) -> Reply:
-        run, bound = self._run, _bound(payload)
-        for repeat in range(run.retries + 1):
-            reservation = await self._reserved(key, self._cost(bound.tokens_in, bound.tokens_out))
-            if isinstance(reservation, Reply):
-                return reservation
-            try:
-                reply, refused = await self._once(payload, bound)
-            except _Failed as failure:
-                (self._answers.lose if failure.billed else self._answers.free)(reservation)
-                if repeat == run.retries:
-                    raise EngineError(
-                        f"{self._name}: the server at {run.base_url} failed {repeat + 1} times: {failure}. "
-                        "Nothing is lost: see that it runs, then run the same command again"
-                    ) from None
-                # Full jitter: those that failed together don't come back together.
-                pause = random.uniform(0, min(_LONGEST, run.backoff * 2**repeat))
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._failed.wait(), failure.wait + pause)
-            except EngineError:
-                self._answers.free(reservation)
-                raise
-            except BaseException:  # stopped while it was under way
-                self._answers.lose(reservation)
-                raise
-            else:
-                if refused:  # by the server, before the model saw it: not billed, and not kept
-                    self._answers.free(reservation)
-                    return reply
-                cost = self._cost(reply.tokens_in, reply.tokens_out)
-                return self._answers.record(key, reservation, reply, cost)
-        raise AssertionError("the last repeat returns or raises")
+        failures: list[_Failed] = []
+        for repeat in range(self._run.retries + 1):
+            if failures:
+                await self._pause(failures[-1].wait, repeat - 1)
+            made = await self._tried(key, payload)
+            if isinstance(made, Reply):
+                self._passing |= any(failure.status == 500 for failure in failures)
+                return made
+            failures.append(made)
+        if all(failure.status == 500 for failure in failures):
+            reply = await self._beside_probes(key, payload)
+            if reply is not None:
+                return reply
+        raise EngineError(
+            f"{self._name}: the server at {self._run.base_url} failed {len(failures)} times: {failures[-1]}. "
+            "Nothing is lost: see that it runs, then run the same command again"
+        )
+
+    async def _beside_probes(self, key: str, payload: Payload) -> Reply | None:
+        """Tell a text at which the server breaks ("server_error") from a broken server (None).
+
+        A probe is sent before and after each of some more tries: the server must answer all of those, and
+        fail each time at this request. Where 500s of others passed, or several texts seem to be at fault,
+        the server is: a row is never set aside for what a better day mends.
+        """
+        for check in range(_CHECKS):
+            if isinstance(await self._tried(f"probe {secrets.token_hex(8)}", self._probe), _Failed):
+                return None
+            made = await self._tried(key, payload)
+            if isinstance(made, Reply):
+                self._passing = True
+                return made
+            if made.status != 500:
+                return None
+            await self._pause(made.wait, check)
+        if isinstance(await self._tried(f"probe {secrets.token_hex(8)}", self._probe), _Failed):
+            return None
+        if self._passing or self._set_aside == _SET_ASIDE:
+            return None
+        self._set_aside += 1
+        return Reply("", "server_error")
+
+    async def _pause(self, wait: float, repeat: int) -> None:
+        """As long as the server asks, and full jitter: those that failed together come back apart."""
+        jitter = random.uniform(0, min(_LONGEST, self._run.backoff * 2 ** min(repeat, 30)))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._failed.wait(), wait + jitter)
+
+    async def _tried(self, key: str, payload: Payload) -> Reply | _Failed:
+        """One request, paid and kept."""
+        bound = _bound(payload)
+        reservation = await self._reserved(key, self._cost(bound.tokens_in, bound.tokens_out))
+        if isinstance(reservation, Reply):
+            return reservation
+        try:
+            reply, refused = await self._once(payload, bound)
+        except _Failed as failure:
+            (self._answers.lose if failure.billed else self._answers.free)(reservation)
+            return failure
+        except EngineError:
+            self._answers.free(reservation)
+            raise
+        except BaseException:  # stopped while it was under way
+            self._answers.lose(reservation)
+            raise
+        if refused:  # by the server, before the model saw it: not billed, and not kept
+            self._answers.free(reservation)
+            return reply
+        return self._answers.record(key, reservation, reply, self._cost(reply.tokens_in, reply.tokens_out))
 
     async def _reserved(self, key: str, cost: int) -> Reply | str:
         while True:
@@ -165,7 +232,8 @@ class Server:
         said = self._words(_message(response))
         status = f"it answered {response.status_code}" + (f" ({said})" if said else "")
         if response.status_code in _AGAIN:
-            raise _Failed(status, billed=False, wait=_retry_after(response.headers.get("Retry-After", "")))
+            wait = _retry_after(response.headers.get("Retry-After", ""))
+            raise _Failed(status, billed=False, wait=wait, status=response.status_code)
         if response.status_code in (400, 413, 422):
             lowered = response.text.lower()
             if response.status_code == 413 or any(words in lowered for words in _TOO_LONG):
@@ -184,10 +252,13 @@ class Server:
                 raise _Failed(f"it answered an error ({self._words(_message(response))})", billed=True)
             choice = body["choices"][0]
             message = choice["message"]
-            text, finish = _text(message.get("content")), str(choice.get("finish_reason") or "stop")
+            text, finish = _text(message.get("content")), _text(choice.get("finish_reason") or "stop")
             refused = bool(message.get("refusal"))
-        except (ValueError, LookupError, TypeError, AttributeError):
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             raise _Failed("its answer is no chat completion", billed=True) from None
+        if finish in _BROKEN_OFF:
+            raise _Failed(f'it broke its answer off ("{finish}")', billed=True)
+        finish = "length" if finish in _CUT else finish
         usage = body.get("usage")
         usage = usage if isinstance(usage, dict) else {}
         counts = [
@@ -259,7 +330,7 @@ def _message(response: httpx.Response) -> str:
     """What an error says: OpenAI's form, others' forms, or the body."""
     try:
         body = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return response.text
     for key in ("error", "message", "detail"):
         if isinstance(body, dict) and body.get(key):
@@ -274,6 +345,6 @@ def _retry_after(value: str) -> float:
     except ValueError:
         try:
             seconds = parsedate_to_datetime(value).timestamp() - time.time()
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             return 0.0
     return min(max(0.0, seconds), _LONGEST_ASKED) if math.isfinite(seconds) else 0.0

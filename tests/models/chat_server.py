@@ -162,6 +162,8 @@ class _Handler(BaseHTTPRequestHandler):
         finish = "stop"
         if fault == "length":
             message["content"], finish = content[: len(content) // 2], "length"
+        elif fault == "abort":
+            message["content"], finish = content[: len(content) // 2], "abort"
         elif fault == "filtered":
             message["content"], finish = "", "content_filter"
         elif fault == "refusal_field":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
@@ -11,7 +12,9 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
+from threading import Timer
 
 import pytest
 from hypothesis import given, settings
@@ -202,6 +205,12 @@ def test_an_answer_that_would_not_fit_the_models_context_may_be_shorter(server):
     assert (made.segment.text, server.bodies[-1]["max_tokens"]) == ("La casa.", 64 + 10)
 
 
+def test_own_words_for_another_template_come_without_the_instructions_of_ours():
+    settings = ChatSettings(engine="chat", model="m", template="tower", user="{target}: {text}")
+    messages, _ = prompts.of_text(settings, "The house.", "en", "es")
+    assert messages == [{"role": "user", "content": "Spanish: The house."}]
+
+
 def test_extra_fields_and_seed_are_sent(server):
     extra = {"top_k": 1, "chat_template_kwargs": {"enable_thinking": False}}
     chat(server, template="translategemma", extra=extra, seed=7).translate(
@@ -224,6 +233,11 @@ def test_extra_fields_and_seed_are_sent(server):
         {"template": "tower", "context": "record"},
         {"template": "translategemma", "system": "x"},
         {"extra": {"stream": True}},
+        {"extra": {"stop": float("nan")}},
+        {"price_input": float("inf")},
+        {"run": {"base_url": "http://host:99999/v1"}},
+        {"run": {"base_url": "http://[::1/v1"}},
+        {"run": {"timeout": float("inf")}},
         {"run": {"base_url": "https://user:secret@host/v1"}},
         {"run": {"base_url": "host:8000"}},
         {"run": {"api_key": "sk-123"}},
@@ -290,6 +304,12 @@ REFUSAL = "I'm sorry, but I can't help with that request."
         ("The house. Nota bene.", "La casa.\n\nNota bene.", None, "es", ""),
         ("One line.\nI hope so.", "Una línea.\nI hope so.", None, "es", ""),
         ("Use the shift.", "Utilisez la translation de l'image.", None, "fr", ""),
+        ("All right: do it.", "Okay: mach es.", None, "de", ""),
+        ("Alright, the list:\n- a\n- b", "Okay, die Liste:\n- a\n- b", None, "de", ""),
+        ("Money transfer - how?", "Денежный перевод: как?", None, "ru", ""),
+        ("Turn the oven on and set it.", "Käännä uuni päälle: aseta se.", None, "fi", ""),
+        ("The house. Note that it is green.", "La maison.\nNote : elle est verte.", None, "fr", ""),
+        ("”Hej”", "“Hello”", None, "en", ""),
         # chatter that can't
         ("The house.", "I will give you the translation now, La casa.", "", "es", "chatter"),
         ("The house.\nThe door.", "Here is the translation:\nLa casa.", "", "es", "chatter"),
@@ -302,6 +322,7 @@ REFUSAL = "I'm sorry, but I can't help with that request."
         ("¿Cómo?", "I can't translate this text.", "", "en", "refused"),
         (REFUSAL, "Lo siento, pero no puedo ayudar con esa solicitud.", None, "es", ""),
         ("Lo siento, pero no puedo ayudar con eso.", REFUSAL, None, "en", ""),
+        ("There is nothing I can do to help.", "No puedo ayudar con eso.", None, "es", ""),
         ("Unfortunately we can't do that.", "Lo siento, pero no puedo hacerlo.", None, "es", ""),
     ],
 )
@@ -321,6 +342,20 @@ PIECES = [
 def test_an_answer_that_says_what_the_source_says_is_left_as_it_is(text):
     assert cleaned(text, text, "en", "es") == (text, "")
     assert cleaned(text, text, "es", "en") == (text, "")
+
+
+@pytest.mark.parametrize("words", ["[" * 100_000, '{"text_1": "puerta \\ud83d", "text_2": "Mi casa"}'])
+def test_answers_that_no_parser_or_file_takes_are_read_all_the_same(server, words):
+    say(server, words)
+    asked = [[Segment("The door."), Segment("My house.")]]
+    made = chat(server, context="record").translate_records(asked, "en", "es")
+    assert all(one.segment.text.encode() for record in made for one in record)
+
+
+def test_a_mark_with_a_number_too_long_for_python_is_no_mark(server):
+    say(server, "puerta ⟦" + "1" * 5000 + "⟧")
+    (made,) = chat(server).translate([segment("The `x` door.", "`x`")], "en", "es")
+    assert made.problem == "spans_lost"
 
 
 def test_a_source_that_is_a_refusal_is_translated(server):
@@ -363,7 +398,49 @@ def test_a_failure_that_stays_is_an_error_that_says_what_and_where(server, fault
     with pytest.raises(EngineError, match="failed 3 times") as error:
         chat(server, run={"retries": 2, "timeout": 0.3}).translate([Segment("The house.")], "en", "es")
     assert server.url in str(error.value)
-    assert server.requests == 3
+    # After nothing but 500s a probe is sent: is it the text, or the server?
+    assert server.requests == (4 if fault == "500" else 3)
+
+
+def test_a_text_that_breaks_the_server_is_set_aside_and_the_others_stand(server, tmp_path):
+    server.fault = lambda number, text: "500" if "door" in text else None
+    asked = [Segment("The house."), Segment("The door."), Segment("A city.")]
+    translator = chat(server, Allowance(tmp_path, 5.0), run={"retries": 2}, **PAID)
+    made = translator.translate(asked, "en", "es")
+    assert [one.problem for one in made] == ["", "server_error", ""]
+    assert [one.segment.text for one in made] == ["La casa.", "", "Una ciudad."]
+    assert spent(tmp_path).cost == pytest.approx((2 + 4) * EACH)  # the probes are paid too
+
+
+def test_a_server_that_fails_now_and_then_or_on_many_texts_costs_no_row(server):
+    run = {"retries": 0, "concurrency": 1}
+    asked = [Segment(text) for text in ("The house.", "The door.", "A city.")]
+    tries = Counter()
+    failures = {"The house.": 1, "The door.": 99}
+
+    def passing(number, text):
+        tries[text] += 1
+        return "500" if tries[text] <= failures.get(text, 0) else None
+
+    server.fault = passing
+    with pytest.raises(EngineError, match="failed 1 times: it answered 500"):
+        chat(server, run=run).translate(asked, "en", "es")
+    server.fault = lambda number, text: None if "morning" in text else "500"
+    with pytest.raises(EngineError, match="run the same command again"):
+        chat(server, run=run).translate([*asked, Segment("My house.")], "en", "es")
+
+
+@pytest.mark.parametrize("variable", ["ALL_PROXY", "SSL_CERT_FILE"])
+def test_a_proxy_or_certificates_that_cannot_be_used_are_named(server, monkeypatch, variable):
+    monkeypatch.setenv(variable, "gopher://nowhere")
+    with pytest.raises(InputError, match=f"{variable}.*can't be used"):
+        chat(server).translate([Segment("The house.")], "en", "es")
+
+
+def test_an_answer_that_the_server_broke_off_is_asked_for_again(server):
+    server.fault = lambda number, text: "abort" if number == 0 else None
+    assert chat(server).translate([Segment("The house.")], "en", "es")[0].segment.text == "La casa."
+    assert server.requests == 2
 
 
 def test_retry_after_is_heeded(server):
@@ -404,12 +481,27 @@ def test_no_more_requests_are_in_flight_than_allowed(server, processes, most):
 
 
 def test_it_works_where_an_event_loop_runs_already(server):
-    import asyncio
-
     async def notebook():
         return chat(server).translate([Segment("The house.")], "en", "es")
 
     assert asyncio.run(notebook())[0].segment.text == "La casa."
+
+
+def test_ctrl_c_in_a_notebook_stops_at_once(server):
+    server.delay = 3
+
+    async def notebook():
+        return chat(server, run={"concurrency": 1}).translate_records(records(10), "en", "es")
+
+    loop = asyncio.new_event_loop()
+    interrupt = Timer(0.5, os.kill, [os.getpid(), signal.SIGINT])
+    started = time.monotonic()
+    interrupt.start()
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_until_complete(notebook())
+    assert time.monotonic() - started < 2.5
+    server.delay = 0
+    loop.close()
 
 
 # What is paid
@@ -476,6 +568,38 @@ def test_what_may_have_been_billed_counts_and_what_was_never_sent_does_not(serve
         assert kept.requests == 0
         assert (kept.cost == kept.unanswered > 0) is counts
         assert counts or kept.cost == 0
+
+
+@pytest.mark.parametrize("budget", [float("nan"), float("inf")])
+def test_a_budget_that_is_no_amount_is_refused(budget):
+    with pytest.raises(InputError, match="amount of money"):
+        chat(ChatServer(url="http://localhost/v1"), Allowance(None, budget), **PAID)
+
+
+def test_on_a_full_disk_no_more_is_asked_and_what_was_kept_stays(server, tmp_path, monkeypatch):
+    opened = Answers.__init__
+
+    def small(answers, *arguments):
+        opened(answers, *arguments)
+        answers._database.execute("pragma max_page_count = 16")
+
+    monkeypatch.setattr(Answers, "__init__", small)
+    with pytest.raises(InputError, match="database or disk is full"):
+        chat(server, Allowance(tmp_path), run={"concurrency": 2}).translate_records(
+            [[Segment(f"The house. {'A city. ' * n}")] for n in range(500)], "en", "es"
+        )
+    kept = spent(tmp_path).requests
+    assert 0 < kept <= server.requests <= kept + 2
+
+
+def test_a_file_that_another_worker_is_just_making_is_waited_for(tmp_path):
+    with closing(sqlite3.connect(tmp_path / FILE, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("create table other (x)")
+        other.execute("begin immediate")
+        release = Timer(0.2, other.execute, ["commit"])
+        release.start()
+        Answers(tmp_path, "llm", None, 60).close()
+        release.join()
 
 
 def test_a_budget_without_prices_is_refused():
