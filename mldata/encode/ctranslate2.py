@@ -79,7 +79,7 @@ class CTranslate2Encoder:
         if not texts:
             return np.zeros((0, self.dimension), np.float32)
         texts = [self._settings.prompt + text for text in texts]
-        return self._converted.encode(texts, self._settings.run.batch_tokens)
+        return self._converted.encode(texts, self._settings.run.tokens_on(self._device))
 
 
 def convert(settings: CTranslate2EncoderSettings) -> Path:

@@ -55,7 +55,7 @@ class SentenceTransformersEncoder:
             [self._settings.prompt + text for text in texts],
             limit=self._limit,
             dimension=self.dimension,
-            batch_tokens=self._settings.run.batch_tokens,
+            batch_tokens=self._settings.run.tokens_on(self._model.device.type),
         )
 
 

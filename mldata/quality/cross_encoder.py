@@ -72,7 +72,7 @@ class CrossEncoderEstimator:
         tokens, _ = tokenised(model.tokenizer, sources, targets)
         order = sorted(range(len(pairs)), key=lambda i: (len(tokens[i]), pairs[i]))
         fitting = [Window(tokens[i], i) for i in order if len(tokens[i]) <= self._limit]
-        for batch in by_tokens(self._settings.run.batch_tokens)(fitting):
+        for batch in by_tokens(self._settings.run.tokens_on(model.device.type))(fitting):
             places = [window.text for window in batch]
             estimates[places] = model.predict(
                 [pairs[i] for i in places], batch_size=len(places), show_progress_bar=False

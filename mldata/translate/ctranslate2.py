@@ -211,7 +211,7 @@ class _Model:
         import ctranslate2
 
         run = settings.run
-        device = ctranslate2_device(name, run.device, settings.quantization)
+        self._device = device = ctranslate2_device(name, run.device, settings.quantization)
         found = Found(directory, str(directory), "")
         self.family = _family(found)
         self.codes = _codes(found, self.family)
@@ -254,7 +254,7 @@ class _Model:
                 sources,
                 target_prefix=[list(asked.prefix)] * len(sources) if asked.prefix else None,
                 batch_type="tokens",
-                max_batch_size=self._settings.run.batch_tokens,  # which sorts them by length
+                max_batch_size=self._settings.run.tokens_on(self._device),  # which sorts them by length
                 beam_size=self._settings.beam,
                 max_input_length=0,
                 max_decoding_length=self._longest + len(asked.prefix),

@@ -1,6 +1,6 @@
 """What a build costs beyond its models: mldata against bare `translate_batch` and bare `encode`.
 
-    python tests/benchmarks/hub_overhead.py --pairs 256 --repeats 3
+    python tests/benchmarks/hub_overhead.py
 
 Made here, so that no download is needed: an NLLB-shaped translator trained on the phrases of the tests, then
 widened to the given number of layers without changing what it says (the new layers add zero), and
@@ -136,7 +136,7 @@ def bare_translate(seen: Recorded) -> None:
             [list(source) for source in sources],
             target_prefix=[prefix.split()] * len(sources),
             batch_type="tokens",
-            max_batch_size=settings.run.batch_tokens,
+            max_batch_size=settings.run.tokens_on("cpu"),
             beam_size=settings.beam,
             max_input_length=0,
             max_decoding_length=model._longest + 1,
@@ -169,10 +169,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--pairs", type=int, default=256)
+    parser.add_argument("--pairs", type=int, default=96)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--layers", type=int, default=12)
-    parser.add_argument("--feed", type=int, default=8192)
+    parser.add_argument("--layers", type=int, default=6)
+    parser.add_argument("--feed", type=int, default=4096)
     options = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
@@ -183,7 +183,7 @@ def main() -> None:
         (place / "e5").mkdir()
         encoder = e5_as_published(place / "e5")
         recipe = place / "benchmark.toml"
-        recipe.write_text(RECIPE.format(translator=translator, encoder=encoder or place / "e5", rules=RULES))
+        recipe.write_text(RECIPE.format(translator=translator, encoder=encoder, rules=RULES))
         source = place / "phrases.jsonl"
         rows = [{f: text["en"] for f, text in row.items()} for row in phrases.pairs(options.pairs, seed=1)]
         source.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
