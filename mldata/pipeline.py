@@ -347,7 +347,7 @@ def _check_licences(engines: Sequence[Engine]) -> None:
     """InputError naming the engines whose licences forbid commercial use, or leave it open."""
     refused = [engine for engine in engines if not allows_commercial(engine.licence)]
     if refused:
-        named = ", ".join(f"{engine.name} ({engine.licence})" for engine in refused)
+        named = ", ".join(dict.fromkeys(f"{engine.name} ({engine.licence})" for engine in refused))
         raise InputError(
             f"not for commercial use, or not known to be: {named}. Choose other engines, state a model's "
             "`licence` in its table below [engines], or build with --licence any"
