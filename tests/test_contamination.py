@@ -152,7 +152,7 @@ def write_exam(path):
     name = path.name
     if "txt" in name:
         content = f"\ufeff{CAPITAL}\n\n{QUESTION}\n".encode()
-        path.write_bytes(gzip.compress(content, mtime=0, mtime=0) if name.endswith(".gz") else content)
+        path.write_bytes(gzip.compress(content, mtime=0) if name.endswith(".gz") else content)
     elif name.endswith(".parquet"):
         pl.DataFrame(EVALUATION).write_parquet(path)
     elif name.endswith(".csv"):
