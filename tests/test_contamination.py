@@ -217,7 +217,11 @@ def test_a_language_without_spaces_is_compared_by_its_characters(tmp_path):
         ("exam.jsonl:questoin", b'{"question": "Why?"}', 'no column "questoin"; there are: question'),
         ("broken.jsonl", b'{"q": "Why?"}\n{"q": ', "broken.jsonl, line 2: the line is not JSON"),
         ("latin.txt", "Où est la gare?".encode("latin-1"), "line 1: the line is not UTF-8"),
-        ("cut.txt.gz", gzip.compress(b"Why is the sky blue?" * 99, mtime=0)[:-9], "cut.txt.gz is damaged or cut off"),
+        (
+            "cut.txt.gz",
+            gzip.compress(b"Why is the sky blue?" * 99, mtime=0)[:-9],
+            "cut.txt.gz is damaged or cut off",
+        ),
     ],
 )
 def test_an_exam_that_can_not_be_read_stops_the_command_in_one_sentence(tmp_path, name, content, problem):
