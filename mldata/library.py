@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from mldata import attempts, pipeline, screening, selection, shards, tightening
 from mldata.calibration import Calibration, tightened
 from mldata.errors import InputError
+from mldata.exports import export
 from mldata.languages import language
 from mldata.measured import Measured
 from mldata.memory import Peak
@@ -28,7 +29,7 @@ from mldata.sources import Format, Source, open_source
 from mldata.sources.aligned import Aligned, open_aligned
 from mldata.tasks import Task
 
-__all__ = ["build", "calibrate", "finish", "open_set", "plan", "select", "verify"]
+__all__ = ["build", "calibrate", "export", "finish", "open_set", "plan", "select", "verify"]
 
 Groups = Literal["partial", "quorum", "complete"]
 Repeats = Literal["report", "drop", "off"]

@@ -15,6 +15,7 @@ from mldata import __version__
 from mldata.cli.build import build
 from mldata.cli.calibrate import calibrate
 from mldata.cli.doctor import doctor
+from mldata.cli.export import export
 from mldata.cli.inspect import inspect
 from mldata.cli.languages import languages
 from mldata.cli.models import models
@@ -50,7 +51,7 @@ def _main(
     pass
 
 
-for command in (build, select, calibrate, inspect, verify, rules, languages, doctor):
+for command in (build, select, calibrate, inspect, export, verify, rules, languages, doctor):
     app.command()(command)
 app.add_typer(models)
 

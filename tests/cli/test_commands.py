@@ -16,7 +16,7 @@ import pytest
 import mldata
 from tests.conftest import PAIRS, bytes_of
 
-COMMANDS = ("build", "select", "calibrate", "inspect", "verify", "rules", "languages", "doctor")
+COMMANDS = ("build", "select", "calibrate", "inspect", "export", "verify", "rules", "languages", "doctor")
 
 
 @pytest.fixture
