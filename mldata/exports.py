@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,9 +33,12 @@ BESIDE = ("concept_id", "language")
 """What a trainer doesn't need goes along where it stands in nobody's way: to tell who is who later."""
 CALLS = ("tool_calls", "tool_call_id")
 """Parts of a message that no trainer's format here takes as the set has them, as JSON text."""
-FORMULA = r"^['=+\-@\t\r\n＝＋－＠]"  # noqa: RUF001 (spreadsheets of East Asia take the wide signs, too)
-"""Cells that a spreadsheet would run (https://owasp.org/www-community/attacks/CSV_Injection). They get an
-apostrophe in front, and so do those that begin with one: removing one apostrophe gives every text back."""
+FORMULA = r"^['=+\-@\t\r\n＝＋－＠]"
+"""Cells that a spreadsheet would run (https://owasp.org/www-community/attacks/CSV_Injection; some take wide
+signs of East Asia, too). They get an apostrophe in front, and so do those that begin with one: removing one
+apostrophe gives every text back."""
+ROW_GROUP = 8192
+"""Rows of Parquet that are compressed together, and held until they are."""
 SHAREGPT = {"system": "system", "user": "human", "assistant": "gpt"}
 """LLaMA-Factory's own names of the roles, so that dataset_info.json needs no tags."""
 
@@ -52,7 +56,7 @@ TURNS = {
     "llama-factory": Turns(
         r"^(system )?user( assistant user)*$",
         r"^assistant$",
-        "takes user and assistant in turn, after at most one system message, and one assistant message as answer",
+        "takes user and assistant in turn, after a system message or none, and one message as answer",
     ),
     "axolotl": Turns(
         r"^(system|user|assistant)( (system|user|assistant))*$",
@@ -148,8 +152,8 @@ def _readable(path: Path, to: Format) -> Iterator[None]:
         yield
     except PolarsError as error:
         raise InputError(
-            f"{path} can't be exported to {to} ({first_line(error)}): `mldata verify {path}` tells whether it "
-            "is damaged"
+            f"{path} can't be exported to {to} ({first_line(error)}): `mldata verify {path}` tells "
+            "whether it is damaged"
         ) from None
 
 
@@ -250,7 +254,7 @@ def _flat(rows: pl.LazyFrame) -> pl.LazyFrame:
 
 
 WRITERS: dict[str, Callable[[pl.LazyFrame, Path], object]] = {
-    "parquet": lambda rows, path: rows.sink_parquet(path, engine="streaming"),
+    "parquet": lambda rows, path: rows.sink_parquet(path, row_group_size=ROW_GROUP, engine="streaming"),
     "jsonl": lambda rows, path: rows.sink_ndjson(path, check_extension=False, engine="streaming"),
     # With a byte order mark, without which spreadsheets read another encoding; quoted, so that an empty text
     # isn't a missing one.
@@ -286,16 +290,17 @@ def _load(to: Format, shape: Shape, name: str, out: Path, files: dict[str, Path]
     if to == "llama-factory":
         flags = {"train": "--dataset", "test": "--eval_dataset"}
         given = " ".join(f"{flags[split]} {_entry(name, split)}" for split in files)
-        return f"llamafactory-cli train --stage dpo --dataset_dir {out} {given} …"
+        return f"llamafactory-cli train --stage dpo --dataset_dir {shlex.quote(str(out))} {given} …"
     if to == "openrlhf":
         chat = " --apply_chat_template" if shape == "messages" else ""
         keys = "--prompt_key prompt --chosen_key chosen --rejected_key rejected"
-        return f"python -m openrlhf.cli.train_dpo --dataset {files[first]} {keys}{chat} …"
+        return f"python -m openrlhf.cli.train_dpo --dataset {shlex.quote(str(files[first]))} {keys}{chat} …"
     if to == "axolotl":
         return _axolotl(shape, files)
     if to == "csv":
-        read = f'pl.read_csv({json.dumps(str(files[first]), ensure_ascii=False)}, infer_schema=False)'
-        return f"""{read}.with_columns(pl.all().str.replace("^'", ""))"""
+        read = f"pl.read_csv({json.dumps(str(files[first]), ensure_ascii=False)}, infer_schema=False)"
+        talks = "  # prompt, chosen and rejected are JSON text" if shape == "messages" else ""
+        return f"""{read}.with_columns(pl.all().str.replace("^'", "")){talks}"""
     if to in ("parquet", "jsonl"):
         scan = "scan_parquet(" if to == "parquet" else "scan_ndjson("
         more = "" if to == "parquet" else ", infer_schema_length=None"

@@ -19,7 +19,7 @@ HOSTILE = [
     'She said "no", then: \\"yes\\", and left.\r\nA new line,\ranother\nand a third\n',
     "\x00\x01\x1f\x7f\x85 and \u2028 and \u2029 are no line ends",
     "\u202eשלום, עולם\u202c أهلًا بالعالم 😀 e\u0301",
-    "=HYPERLINK(\"http://example.org\";\"click\")",
+    '=HYPERLINK("http://example.org";"click")',
     "'quoted' from its first sign",
     "''twice",
     "- a list\n- of two",
@@ -37,7 +37,7 @@ HOSTILE = [
 
 
 def rewrite(path, shape, say):
-    """Give the rows of a set other texts, `say(number, field, text)`, in this shape and in two train shards."""
+    """Give a set other texts, `say(number, field, text)`, in this shape and in two train shards."""
     manifest = json.loads((path / "manifest.json").read_text("utf-8"))
     manifest["source"]["shape"] = shape
     files = [file for file in manifest["files"] if file["split"] not in ("train", "test")]
@@ -68,9 +68,7 @@ def rewrite(path, shape, say):
 def hostile(request, built, tmp_path_factory):
     """A set whose texts are HOSTILE, in turn."""
     path = built.copy_to(tmp_path_factory.mktemp(request.param))
-    return rewrite(
-        path, request.param, lambda n, field, _: HOSTILE[(n + FIELDS.index(field)) % len(HOSTILE)]
-    )
+    return rewrite(path, request.param, lambda n, field, _: HOSTILE[(n + FIELDS.index(field)) % len(HOSTILE)])
 
 
 @pytest.fixture
@@ -80,7 +78,9 @@ def load(monkeypatch, tmp_path):
 
     def rows(file, **options):
         kind = {".jsonl": "json", ".csv": "csv", ".parquet": "parquet"}[file.suffix]
-        found = datasets.load_dataset(kind, data_files=str(file), cache_dir=str(tmp_path / "cache"), **options)
+        found = datasets.load_dataset(
+            kind, data_files=str(file), cache_dir=str(tmp_path / "cache"), **options
+        )
         return found["train"].to_list()
 
     return rows
@@ -183,11 +183,11 @@ def test_load_dataset_takes_the_directory_as_a_whole(built, tmp_path, monkeypatc
 def test_conversations_that_a_trainer_does_not_take_are_refused_before_anything_is_written(built, tmp_path):
     path = built.copy_to(tmp_path)
     shard = next(path.glob("data/train-*.arrow"))
-    rows = pl.read_ipc(shard, memory_map=False)
+    rows = pl.read_ipc(shard.read_bytes())
     twice = pl.concat_list("chosen", "chosen")
-    rows.with_columns(pl.when(pl.int_range(pl.len()) == 0).then(twice).otherwise("chosen").alias("chosen")).write_ipc(
-        shard
-    )
+    rows.with_columns(
+        pl.when(pl.int_range(pl.len()) == 0).then(twice).otherwise("chosen").alias("chosen")
+    ).write_ipc(shard)
     for to in ("llama-factory", "axolotl"):
         with pytest.raises(InputError, match=rf"1 rows .* {rows['concept_id'][0]}\): export to jsonl"):
             mldata.export(path, to=to, out=tmp_path / "out")
@@ -195,11 +195,31 @@ def test_conversations_that_a_trainer_does_not_take_are_refused_before_anything_
     mldata.export(path, to="trl", out=tmp_path / "out")
 
 
+def test_tool_calls_are_refused_by_trainers_and_kept_by_the_rest(built, tmp_path):
+    path = built.copy_to(tmp_path)
+    shard = next(path.glob("data/train-*.arrow"))
+    rows = pl.read_ipc(shard.read_bytes())
+    call = '[{"type": "function", "function": {"name": "oven", "arguments": {"degrees": 200}}}]'
+    calls = pl.element().struct.with_fields(
+        name=pl.lit(None, pl.String), tool_calls=pl.lit(call), tool_call_id=pl.lit(None, pl.String)
+    )
+    rows.with_columns(pl.col(*FIELDS).list.eval(calls)).write_ipc(shard)
+    for to in TRAINERS:
+        with pytest.raises(InputError, match=f"{to} takes no tool calls .* export to jsonl"):
+            mldata.export(path, to=to, out=tmp_path / "out", split="train")
+    made = mldata.export(path, to="jsonl", out=tmp_path / "out", split="train")
+    with made.files["train"].open(encoding="utf-8") as file:
+        assert {json.loads(line)["chosen"][0]["tool_calls"] for line in file} == {call}
+
+
 def test_the_command_says_how_to_load_it_and_overwrites_nothing(built, tmp_path):
     order = ("export", built.path, "--to", "openrlhf", "--out", "out", "--languages", "es")
     done = run_mldata(*order, cwd=tmp_path)
     assert (done.code, done.err) == (0, "")
-    assert "--dataset out/train.jsonl --prompt_key prompt --chosen_key chosen --rejected_key rejected" in done.out
+    assert (
+        "--dataset out/train.jsonl --prompt_key prompt --chosen_key chosen --rejected_key rejected"
+        in done.out
+    )
     before = (tmp_path / "out/train.jsonl").read_bytes()
     again = run_mldata(*order, cwd=tmp_path)
     assert (again.code, again.out) == (2, "")
@@ -211,7 +231,7 @@ def test_the_command_says_how_to_load_it_and_overwrites_nothing(built, tmp_path)
 def test_a_full_disk_leaves_nothing_behind(built, tmp_path, monkeypatch):
     full = lambda rows, path: rows.sink_ndjson("/dev/full", check_extension=False)  # noqa: E731
     monkeypatch.setitem(mldata.exports.WRITERS, "jsonl", full)
-    with pytest.raises(InputError, match="no space left for .*out: free some"):
+    with pytest.raises(InputError, match=r"no space left for .*out: free some"):
         mldata.export(built.path, to="jsonl", out=tmp_path / "out")
     assert not list(tmp_path.iterdir())
 
@@ -235,6 +255,6 @@ def test_a_damaged_shard_is_said(built, tmp_path):
     path = built.copy_to(tmp_path)
     shard = next(path.glob("data/train-*.arrow"))
     shard.write_bytes(shard.read_bytes()[:-5])
-    with pytest.raises(InputError, match="`mldata verify .*` tells"):
+    with pytest.raises(InputError, match=r"`mldata verify .*` tells"):
         mldata.export(path, to="parquet", out=tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -41,9 +41,9 @@ def export(
 ) -> None:
     """Write a set in another format: a file a split, a concept's rows together, in the set's order.
 
-    parquet and jsonl hold every column. csv leaves out the evidence of single texts (`fields`), holds
-    conversations as JSON text, and has an apostrophe in front of cells that a spreadsheet would run. The
-    others are what trainers document for preference pairs, with `concept_id` and `language` beside.
+    parquet and jsonl hold every column. csv leaves out the evidence of single texts (`fields`) and
+    holds conversations as JSON text; a cell that a spreadsheet would run begins with an apostrophe.
+    The others are what trainers document for pairs, with `concept_id` and `language` beside.
 
     [bold]Examples[/bold]
 
