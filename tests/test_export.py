@@ -236,6 +236,15 @@ def test_a_full_disk_leaves_nothing_behind(built, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+def test_an_export_that_was_killed_is_made_by_the_same_command(built, tmp_path):
+    (tmp_path / ".out.making").mkdir()
+    (tmp_path / ".out.making/train.jsonl").write_text('{"prompt": "ha', "utf-8")
+    (tmp_path / ".out.making/.test.jsonl.0a1b").touch()
+    made = mldata.export(built.path, to="trl", out=tmp_path / "out", split="train")
+    assert len(pl.read_ndjson(made.files["train"])) == made.rows["train"]
+    assert [file.name for file in tmp_path.rglob("*")] == ["out", "train.jsonl"]
+
+
 @pytest.mark.parametrize(
     ("asked", "because"),
     [
