@@ -69,14 +69,23 @@ def concept(path: Path, concept_id: str) -> pl.DataFrame:
     kept, dropped = _both(path, manifest)
     both = pl.concat([kept.with_columns(reasons=pl.lit([], pl.List(pl.String))), dropped])
     rows = both.filter(pl.col("concept_id").str.starts_with(concept_id)).collect()
-    found = rows["concept_id"].unique().to_list()
-    if len(found) != 1:
-        what = (
-            f'{len(found)} concepts start with "{concept_id}"' if found else f'no concept is "{concept_id}"'
-        )
-        raise InputError(f"{what} in {path}; ids are in the column concept_id")
+    _one(rows["concept_id"].unique().to_list(), concept_id, path)
     order = {tag: rank for rank, tag in enumerate([manifest.anchor, *manifest.targets])}
     return rows.sort(pl.col("language").replace_strict(order, return_dtype=pl.Int64))
+
+
+def whole_id(path: Path, start: str) -> str:
+    """The id of the one concept whose id starts so; InputError if there is none, or more than one."""
+    ids = pl.concat([rows.select("concept_id") for rows in _both(path, read_manifest(path))])
+    found = ids.filter(pl.col("concept_id").str.starts_with(start)).unique().collect()
+    return _one(found["concept_id"].to_list(), start, path)
+
+
+def _one(found: list[str], start: str, path: Path) -> str:
+    if len(found) != 1:
+        what = f'{len(found)} concepts start with "{start}"' if found else f'no concept is "{start}"'
+        raise InputError(f"{what} in {path}; ids are in the column concept_id")
+    return found[0]
 
 
 def said(value: Any) -> str:

@@ -2,30 +2,135 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from mldata.queries import Question
+
+Format = Literal["table", "markdown", "csv", "json"]
+SHOWN = 20
+"""Rows that are shown to people unless they say otherwise; CSV and JSON have all."""
 
 
 def inspect(
     path: Annotated[Path, typer.Argument(metavar="SET", help="A set made by `mldata build`.")],
     concept: Annotated[
-        str | None, typer.Option(help="Show this concept in all languages; the start of its id will do.")
+        str | None,
+        typer.Option(
+            help="Show this concept in all languages, kept or not; the start of its id will do. With other "
+            "options: its rows."
+        ),
     ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="language|rule|translators|COLUMN",
+            help="Groups instead of rows: how many translations were kept and dropped, and medians. COLUMN "
+            "is one of the set's, or of the source's own.",
+        ),
+    ] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SQL", help='Only rows for which this holds, in Polars SQL: "similarity < 0.8".'
+        ),
+    ] = None,
+    rejected: Annotated[
+        bool,
+        typer.Option("--rejected", help="Rows that were dropped, with their reasons, instead of kept ones."),
+    ] = False,
+    sample: Annotated[int | None, typer.Option(min=1, metavar="N", help="N rows drawn at random.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of --sample: the same seed draws the same rows.")] = 0,
+    sort: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN,…", help="Lowest first; highest first with a minus: -similarity."),
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN,…", help="What is shown of rows; with --by, whose medians."),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help=f"Rows or groups shown at most, 0 for all.  [default: {SHOWN}; all in CSV and JSON]",
+            show_default=False,
+        ),
+    ] = None,
+    format: Annotated[
+        Format | None, typer.Option(help="How rows or groups are written.  [default: table]")
+    ] = None,
+    show_code: Annotated[
+        bool,
+        typer.Option("--show-code", help="Print the same question as Python with Polars, to run and change."),
+    ] = False,
 ) -> None:
-    """Counts, evidence quantiles and reasons of dropping per language; or one concept in all languages.
+    """Counts, evidence quantiles and reasons of dropping per language; one concept; or rows and groups asked for.
 
     [bold]Examples[/bold]
 
       mldata inspect sets/en_prefs
 
       mldata inspect sets/en_prefs --concept 3f9a
+
+      mldata inspect sets/en_prefs --by rule
+
+      mldata inspect sets/en_prefs --where "similarity < 0.8 AND language = 'es'" --sort similarity
+
+      mldata inspect sets/en_prefs --rejected --sample 50 --format csv
     """
-    if concept:
-        _concept(path, concept)
+    asked = by or where is not None or rejected or sample or sort or columns or limit is not None
+    if not asked and format is None and not show_code:
+        if concept:
+            _concept(path, concept)
+        else:
+            _overview(path)
+        return
+    from mldata.queries import Question
+
+    format = format or "table"
+    most = limit if limit is not None else SHOWN if format in ("table", "markdown") else 0
+    question = Question(
+        concept=concept,
+        rejected=rejected,
+        where=where,
+        sample=sample,
+        seed=seed,
+        by=by,
+        sort=_names(sort),
+        columns=_names(columns),
+        limit=most or None,
+    )
+    _answer(path, question, format, show_code)
+
+
+def _names(given: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (given or "").split(",") if name.strip())
+
+
+def _answer(path: Path, question: Question, format: Format, show_code: bool) -> None:
+    """Rows or groups, or the code that finds them."""
+    from mldata.cli import cells
+    from mldata.cli.screen import console
+    from mldata.queries import ask, collect
+
+    answer = ask(path, question)
+    if show_code:
+        sys.stdout.write(answer.code)
+        return
+    found, total = collect(answer, question)
+    if format == "table":
+        console.print(cells.as_table(found))
     else:
-        _overview(path)
+        write = {"markdown": cells.as_markdown, "csv": cells.as_csv, "json": cells.as_json}[format]
+        sys.stdout.write(write(found))
+    if len(found) < total:
+        what = "groups" if question.by is not None else "rows"
+        print(f"{len(found)} of {total} {what}; --limit 0 shows all", file=sys.stderr)
 
 
 def _overview(path: Path) -> None:
@@ -66,16 +171,22 @@ def _concept(path: Path, concept: str) -> None:
     from rich.markup import escape
 
     from mldata import inspection
+    from mldata.cli.cells import visible
     from mldata.cli.screen import console
+
+    def shown(text: str) -> str:
+        return escape(visible(text))
 
     for row in inspection.concept(path, concept).iter_rows(named=True):
         state = "dropped: " + ", ".join(row["reasons"]) if row["reasons"] else "kept"
-        console.rule(f"[bold]{row['language']}[/bold] {row['route']} · {state}", align="left")
+        console.rule(
+            f"[bold]{shown(row['language'])}[/bold] {shown(row['route'])} · {shown(state)}", align="left"
+        )
         if not row["is_anchor"]:
             scores = ("similarity", "similarity_min", "back_chrf", "contrast", "language_score")
             console.print(
                 " · ".join(f"{name} {'-' if row[name] is None else _short(row[name])}" for name in scores)
             )
         for name, text in inspection.texts(row).items():
-            console.print(f"[bold]{name}[/bold]\n{escape(text)}")
-    console.print(f"concept {row['concept_id']}")
+            console.print(f"[bold]{name}[/bold]\n{shown(text)}")
+    console.print(f"concept {shown(row['concept_id'])}")

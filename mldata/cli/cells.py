@@ -1,0 +1,117 @@
+"""Frames as text on the screen, in Markdown, CSV or JSON, safe to show.
+
+Texts come from data: they may hold rich markup, terminal escapes, Markdown and formulas of spreadsheets. None
+of these does anything in what is made here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import polars as pl
+from rich.table import Table
+from rich.text import Text
+
+from mldata.cli.screen import table
+
+SHOWN = 100
+"""Characters of a text in a table's cell."""
+_BIDI = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
+"""Controls that make a terminal show what follows in another order."""
+_CONTROLS = {
+    chr(code): f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+    for code in (*range(0x20), *range(0x7F, 0xA0), *_BIDI)
+    if chr(code) not in "\t\n"
+}
+_CONTROL = re.compile(f"[{''.join(map(re.escape, _CONTROLS))}]")
+_FORMULA = r"^\s*[=+\-@]|^[\t\r]"
+_MESSAGE = {"role", "content"}
+
+
+def visible(text: str) -> str:
+    r"""A text whose control characters, but tab and newline, are written out: "\x1b"."""
+    return _CONTROL.sub(lambda found: _CONTROLS[found[0]], text)
+
+
+def as_table(frame: pl.DataFrame) -> Table:
+    """A table for the screen, one line a row where it is wide enough, long texts cut."""
+    flat = _short(_flat(frame))
+    made = table(*((">" if frame.schema[name].is_numeric() else "") + "." for name in frame.columns))
+    for column, name in zip(made.columns, flat.columns, strict=True):
+        column.header = Text(name)
+    for row in flat.iter_rows():
+        made.add_row(*(Text("-" if cell is None else cell) for cell in row))
+    return made
+
+
+def as_markdown(frame: pl.DataFrame) -> str:
+    """A Markdown table, long texts cut."""
+    flat = _short(_flat(frame))
+    rule = ["---:" if kind.is_numeric() else "---" for kind in frame.schema.values()]
+    rows = [[_markdown(name) for name in flat.columns], rule]
+    rows += [["" if cell is None else _markdown(cell) for cell in row] for row in flat.iter_rows()]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def as_csv(frame: pl.DataFrame) -> str:
+    """CSV; a text that a spreadsheet would take for a formula has a "'" before it."""
+    flat = _flat(frame)
+    texts = pl.col(pl.String)
+    safe = flat.with_columns(
+        pl.when(texts.str.contains(_FORMULA)).then(pl.format("'{}", texts)).otherwise(texts).name.keep()
+    )
+    return safe.rename(lambda name: f"'{name}" if re.search(_FORMULA, name) else name).write_csv()
+
+
+def as_json(frame: pl.DataFrame) -> str:
+    """A list of objects, nested as they are; control characters are written as JSON's escapes."""
+    rows = json.dumps(frame.to_dicts(), ensure_ascii=False, indent=1, default=str)
+    return (
+        re.sub(f"[\x7f-\x9f{''.join(map(chr, _BIDI))}]", lambda found: f"\\u{ord(found[0]):04x}", rows) + "\n"
+    )
+
+
+def _flat(frame: pl.DataFrame) -> pl.DataFrame:
+    """Lists and structs as text, and every text without control characters."""
+    texts = [
+        _text(name, kind) for name, kind in frame.schema.items() if kind == pl.String or kind.is_nested()
+    ]
+    flat = frame.with_columns(text.str.replace_many(_CONTROLS) for text in texts)
+    return flat.rename(visible)
+
+
+def _text(name: str, kind: pl.DataType) -> pl.Expr:
+    if kind == pl.String:
+        return pl.col(name)
+    if kind == pl.List(pl.String):
+        return pl.col(name).list.join(", ", ignore_nulls=True)
+    inner = kind.inner if isinstance(kind, pl.List) else None
+    if isinstance(inner, pl.Struct) and {field.name for field in inner.fields} >= _MESSAGE:
+        role, content = (pl.element().struct.field(part).fill_null("") for part in ("role", "content"))
+        return pl.col(name).list.eval(pl.format("{}: {}", role, content)).list.join("\n\n")
+    return pl.col(name).map_elements(_as_json_text, return_dtype=pl.String)
+
+
+def _as_json_text(value: Any) -> str:
+    whole = value.to_list() if isinstance(value, pl.Series) else value
+    return json.dumps(whole, ensure_ascii=False, default=str)
+
+
+def _short(flat: pl.DataFrame) -> pl.DataFrame:
+    """Every cell as text on one line: numbers with three decimals, long texts cut."""
+    texts = pl.col(pl.String).str.replace_all(r"\s+", " ")
+    cut = (
+        pl.when(texts.str.len_chars() > SHOWN).then(pl.format("{}…", texts.str.head(SHOWN))).otherwise(texts)
+    )
+    return flat.with_columns(cut.name.keep()).with_columns(
+        pl.selectors.float().round(3).cast(pl.String),
+        (~pl.selectors.float() & ~pl.selectors.string()).cast(pl.String),
+    )
+
+
+def _markdown(cell: str) -> str:
+    """A cell that shows as it is: what Markdown and HTML would read is escaped."""
+    cell = cell.replace("&", "&amp;").replace("<", "&lt;").replace("\n", " ")
+    return re.sub(r"([\\`*_\[\]|~])", r"\\\1", cell)
