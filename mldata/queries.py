@@ -200,7 +200,7 @@ def _group(answer: Answer, by: str, columns: Sequence[str]) -> None:
     if schema[by] == pl.List(pl.String):
         answer.step(answer.rows.explode(by).drop_nulls(by), f".explode({by!r})\n    .drop_nulls({by!r})")
     elif schema[by].is_nested():
-        raise InputError(f"{by} holds more than one value a row ({schema[by]}): group by another column")
+        raise InputError(f"{by} holds several values a row ({schema[by]}): group by another column")
     columns = list(dict.fromkeys(columns))
     answer.step(
         answer.rows.group_by(by).agg(
@@ -222,7 +222,7 @@ def _sort(answer: Answer, names: Sequence[str]) -> None:
     for name in columns:
         _known(name, schema, "--sort")
         if schema[name].is_nested():
-            raise InputError(f"{name} holds more than one value a row ({schema[name]}): sort by another column")
+            raise InputError(f"{name} holds several values a row ({schema[name]}): sort by another column")
     down = [name.startswith("-") for name in names]
     answer.step(
         answer.rows.sort(columns, descending=down, nulls_last=True, maintain_order=True),

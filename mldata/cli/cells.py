@@ -41,6 +41,7 @@ def as_table(frame: pl.DataFrame) -> Table:
     made = table(*((">" if frame.schema[name].is_numeric() else "") + "." for name in frame.columns))
     for column, name in zip(made.columns, flat.columns, strict=True):
         column.header = Text(name)
+        column.no_wrap = name == "concept_id"
     for row in flat.iter_rows():
         made.add_row(*(Text("-" if cell is None else cell) for cell in row))
     return made
@@ -66,25 +67,27 @@ def as_csv(frame: pl.DataFrame) -> str:
 
 
 def as_json(frame: pl.DataFrame) -> str:
-    """A list of objects, nested as they are; control characters are written as JSON's escapes."""
-    rows = json.dumps(frame.to_dicts(), ensure_ascii=False, indent=1, default=str)
-    return (
-        re.sub(f"[\x7f-\x9f{''.join(map(chr, _BIDI))}]", lambda found: f"\\u{ord(found[0]):04x}", rows) + "\n"
-    )
+    """A list of objects, one a line, nested as they are; control characters are written as JSON's escapes."""
+    numbers = frame.with_columns(pl.selectors.float().fill_nan(None))
+    rows = ",\n".join(_as_json_text(row) for row in numbers.iter_rows(named=True))
+    return "\n".join(["[", *([rows] if rows else []), "]", ""])
 
 
 def _flat(frame: pl.DataFrame) -> pl.DataFrame:
     """Lists and structs as text, and every text without control characters."""
     texts = [
-        _text(name, kind) for name, kind in frame.schema.items() if kind == pl.String or kind.is_nested()
+        _text(name, kind).str.replace_many(_CONTROLS)
+        for name, kind in frame.schema.items()
+        if kind.is_nested() or not (kind.is_numeric() or kind.is_temporal() or kind == pl.Boolean)
     ]
-    flat = frame.with_columns(text.str.replace_many(_CONTROLS) for text in texts)
-    return flat.rename(visible)
+    return frame.with_columns(texts).rename(visible)
 
 
 def _text(name: str, kind: pl.DataType) -> pl.Expr:
-    if kind == pl.String:
-        return pl.col(name)
+    if kind == pl.Binary:
+        return pl.col(name).bin.encode("hex")
+    if not kind.is_nested():
+        return pl.col(name).cast(pl.String)
     if kind == pl.List(pl.String):
         return pl.col(name).list.join(", ", ignore_nulls=True)
     inner = kind.inner if isinstance(kind, pl.List) else None
@@ -96,7 +99,8 @@ def _text(name: str, kind: pl.DataType) -> pl.Expr:
 
 def _as_json_text(value: Any) -> str:
     whole = value.to_list() if isinstance(value, pl.Series) else value
-    return json.dumps(whole, ensure_ascii=False, default=str)
+    text = json.dumps(whole, ensure_ascii=False, default=str)
+    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _short(flat: pl.DataFrame) -> pl.DataFrame:

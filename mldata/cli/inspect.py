@@ -69,7 +69,7 @@ def inspect(
         typer.Option("--show-code", help="Print the same question as Python with Polars, to run and change."),
     ] = False,
 ) -> None:
-    """Counts, evidence quantiles and reasons of dropping per language; one concept; or rows and groups asked for.
+    """Counts, evidence quantiles and reasons of dropping per language; one concept; or the rows asked for.
 
     [bold]Examples[/bold]
 
@@ -114,15 +114,21 @@ def _names(given: str | None) -> tuple[str, ...]:
 
 def _answer(path: Path, question: Question, format: Format, show_code: bool) -> None:
     """Rows or groups, or the code that finds them."""
+    from polars.exceptions import PolarsError
+
     from mldata.cli import cells
     from mldata.cli.screen import console
+    from mldata.errors import SetError, first_line
     from mldata.queries import ask, collect
 
-    answer = ask(path, question)
-    if show_code:
-        sys.stdout.write(answer.code)
-        return
-    found, total = collect(answer, question)
+    try:
+        answer = ask(path, question)
+        if show_code:
+            sys.stdout.write(answer.code)
+            return
+        found, total = collect(answer, question)
+    except PolarsError as error:
+        raise SetError(f"{path} can't be read ({first_line(error)}); see `mldata verify {path}`") from None
     if format == "table":
         console.print(cells.as_table(found))
     else:
@@ -134,7 +140,10 @@ def _answer(path: Path, question: Question, format: Format, show_code: bool) -> 
 
 
 def _overview(path: Path) -> None:
+    from rich.markup import escape
+
     from mldata import inspection
+    from mldata.cli.cells import visible
     from mldata.cli.screen import console, summary, table
     from mldata.evidence import columns
     from mldata.shards import read_manifest
@@ -159,7 +168,9 @@ def _overview(path: Path) -> None:
     counts = table("reason", ">rows", ">alone", "in")
     for (reason,), group in why.group_by("reason", maintain_order=True):
         each = " ".join(f"{tag} {n}" for tag, n in group.select("language", "rows").iter_rows())
-        counts.add_row(str(reason), str(group["rows"].sum()), str(group["alone"].sum()), each)
+        counts.add_row(
+            escape(visible(str(reason))), str(group["rows"].sum()), str(group["alone"].sum()), each
+        )
     console.print(counts)
 
 

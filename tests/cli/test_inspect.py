@@ -27,7 +27,7 @@ HOSTILE = [
 def ask(command, path, *more):
     """The answer to a question, as JSON."""
     done = command("inspect", path, *more, "--format", "json")
-    assert (done.code, done.err) == (0, ""), done.err
+    assert done.code == 0, done.err
     return json.loads(done.out)
 
 
