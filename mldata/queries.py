@@ -22,6 +22,8 @@ SCORES = ("similarity_min", "back_chrf", "contrast", "language_score")
 RULE = "rule"
 """Groups by this are groups by each of the reasons why rows were dropped."""
 COUNTS = ("kept", "dropped")
+WORDY = 200
+"""Characters of another library's message that are passed on."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def collect(answer: Answer, question: Question) -> tuple[pl.DataFrame, int]:
     except pl.exceptions.PolarsError as error:
         if question.where is None:
             raise
-        raise InputError(f'--where "{question.where}" can\'t be worked out: {first_line(error)}') from None
+        raise InputError(f"{_said(question.where)} can't be worked out: {_short(error)}") from None
     return found, counted.item()
 
 
@@ -152,7 +154,7 @@ def _scan(path: Path, question: Question) -> Answer:
 
 def _where(answer: Answer, where: str) -> list[str]:
     """Filter by a condition; gives the columns that it names."""
-    said = f'--where "{where}"'
+    said = _said(where)
     try:
         condition = pl.sql_expr(where)
         named = list(dict.fromkeys(condition.meta.root_names()))
@@ -164,7 +166,7 @@ def _where(answer: Answer, where: str) -> list[str]:
     try:
         kind = answer.rows.select(condition.alias("where")).collect_schema()["where"]
     except pl.exceptions.PolarsError as error:
-        raise InputError(f"{said} can't be worked out: {first_line(error)}") from None
+        raise InputError(f"{said} can't be worked out: {_short(error)}") from None
     if kind != pl.Boolean:
         raise InputError(
             f'{said} gives {kind}, not true or false: write a condition such as "similarity < 0.8"'
@@ -237,6 +239,18 @@ def _usual(answer: Answer, question: Question, named: Iterable[str]) -> list[str
     if question.rejected or question.concept is not None:
         names.append("reasons")
     return [*names, "chosen"]
+
+
+def _said(where: str) -> str:
+    return f'--where "{" ".join(where.split())}"'
+
+
+def _short(error: pl.exceptions.PolarsError) -> str:
+    """What Polars says, without the types of whole structs that it may spell out."""
+    if isinstance(error, pl.exceptions.StructFieldNotFoundError):
+        return f'no field is "{first_line(error)}"'
+    line = first_line(error).rstrip(":")
+    return line if len(line) <= WORDY else f"{line[:WORDY]}…"
 
 
 def _have(answer: Answer, names: Iterable[str], where: str | None = None) -> None:

@@ -15,9 +15,12 @@ from rich.table import Table
 from rich.text import Text
 
 from mldata.cli.screen import table
+from mldata.concepts import FIELDS
 
 SHOWN = 100
 """Characters of a text in a table's cell."""
+WIDE = 30
+"""Columns of the screen that a prompt or an answer has at least."""
 _BIDI = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
 """Controls that make a terminal show what follows in another order."""
 _CONTROLS = {
@@ -42,6 +45,7 @@ def as_table(frame: pl.DataFrame) -> Table:
     for column, name in zip(made.columns, flat.columns, strict=True):
         column.header = Text(name)
         column.no_wrap = name == "concept_id"
+        column.min_width = WIDE if name in FIELDS else None
     for row in flat.iter_rows():
         made.add_row(*(Text("-" if cell is None else cell) for cell in row))
     return made

@@ -87,6 +87,8 @@ def test_a_condition_is_polars_sql_over_the_sets_columns_and_the_sources(command
         (["--where", ""], "write a condition such as"),
         (["--where", "similarity < 'high'"], "can't be worked out"),
         (["--where", "(SELECT 1) = 1"], "can't be worked out"),
+        (["--where", "similarity <\n0 AND source.zebra = 'x'"], 'no field is "zebra"'),
+        (["--where", "regexp_like(route, '[')"], "regex parse error"),
         (["--by", "zebra"], 'no column is "zebra"'),
         (["--by", "kept"], 'counts "kept" already'),
         (["--by", "fields"], "group by another column"),
@@ -167,6 +169,16 @@ def test_people_see_the_first_rows_and_how_many_there_are(command, built):
     assert done.out.count("\n") == 2 + 3
     assert done.err == f"3 of {many} rows; --limit 0 shows all\n"
     assert len(ask(command, built.path)) == many
+
+
+def test_a_set_without_a_row_has_no_rows_and_no_kept_ones(command, built, tmp_path):
+    path = built.copy_to(tmp_path)
+    assert command("select", path, "--rule", "similarity>=2").code == 0
+    assert ask(command, path) == []
+    groups = ask(command, path, "--by", "language")
+    assert {group["kept"] for group in groups} == {0}
+    assert {group["language"] for group in groups} == {"es", "gl"}
+    assert command("inspect", path, "--limit", 3).code == 0
 
 
 @pytest.fixture
