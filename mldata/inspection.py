@@ -32,7 +32,8 @@ def quantiles(path: Path) -> pl.DataFrame:
     """Per language: rows measured, and 5 %, median and 95 % quantile of each numeric evidence column,
     over kept and dropped rows together. Columns: language, rows, <evidence>_5, _50, _95."""
     manifest = read_manifest(path)
-    names = [c.name for c in columns() if c.aggregate != "all" and c.name != "answers_differ"]
+    there = kept_rows(path, manifest).collect_schema()  # a set of an earlier version lacks what came later
+    names = [c.name for c in columns() if c.name in there and there[c.name].is_numeric()]
     both = [rows.select("language", "is_anchor", *names) for rows in _both(path, manifest)]
     wanted = [pl.col(name).quantile(q).alias(f"{name}_{round(100 * q)}") for name in names for q in QUANTILES]
     order = {tag: rank for rank, tag in enumerate(manifest.targets)}
