@@ -67,10 +67,9 @@ def concept(path: Path, concept_id: str) -> pl.DataFrame:
     `concept_id` may be shortened as long as it is unique; InputError otherwise.
     """
     manifest = read_manifest(path)
-    kept, dropped = _both(path, manifest)
-    both = pl.concat([kept.with_columns(reasons=pl.lit([], pl.List(pl.String))), dropped])
-    rows = both.filter(pl.col("concept_id").str.starts_with(concept_id)).collect()
-    _one(rows["concept_id"].unique().to_list(), concept_id, path)
+    whole = whole_id(path, concept_id)
+    kept, dropped = (_around(rows, whole) for rows in _both(path, manifest))
+    rows = pl.concat([kept.with_columns(reasons=pl.lit([], pl.List(pl.String))), dropped]).collect()
     order = {tag: rank for rank, tag in enumerate([manifest.anchor, *manifest.targets])}
     return rows.sort(pl.col("language").replace_strict(order, return_dtype=pl.Int64))
 
@@ -79,14 +78,20 @@ def whole_id(path: Path, start: str) -> str:
     """The id of the one concept whose id starts so; InputError if there is none, or more than one."""
     ids = pl.concat([rows.select("concept_id") for rows in _both(path, read_manifest(path))])
     found = ids.filter(pl.col("concept_id").str.starts_with(start)).unique().collect()
-    return _one(found["concept_id"].to_list(), start, path)
-
-
-def _one(found: list[str], start: str, path: Path) -> str:
     if len(found) != 1:
-        what = f'{len(found)} concepts start with "{start}"' if found else f'no concept is "{start}"'
+        what = f'{len(found)} concepts start with "{start}"' if len(found) else f'no concept is "{start}"'
         raise InputError(f"{what} in {path}; ids are in the column concept_id")
-    return found[0]
+    return str(found["concept_id"][0])
+
+
+def _around(rows: pl.LazyFrame, concept_id: str) -> pl.LazyFrame:
+    """The rows of one concept, found by its id alone: a filter would read the texts of all others."""
+    mine = pl.col("concept_id") == concept_id
+    place = rows.select("concept_id").with_row_index("at").filter(mine).collect()["at"]
+    if place.is_empty():
+        return rows.head(0)
+    first, last = place[0], place[-1]
+    return rows.slice(first, last - first + 1).filter(mine)
 
 
 def said(value: Any) -> str:

@@ -102,10 +102,11 @@ def ask(path: Path, question: Question) -> Answer:
 def collect(answer: Answer, question: Question) -> tuple[pl.DataFrame, int]:
     """The rows up to the limit, and how many there are without it; InputError for what only rows show."""
     try:
-        if answer.limit is None:
-            found = answer.rows.collect()
+        found = answer.shown.collect()
+        if answer.limit is None or len(found) < answer.limit:
             return found, len(found)
-        found, counted = pl.collect_all([answer.shown, answer.rows.select(pl.len())])
+        # apart from the rows: together, Polars would read all their texts to count them
+        counted = answer.rows.select(pl.len()).collect()
     except pl.exceptions.PolarsError as error:
         if question.where is None:
             raise

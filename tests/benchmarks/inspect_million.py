@@ -2,9 +2,9 @@
 
     python tests/benchmarks/inspect_million.py sets/en_prefs --languages es
 
-The rows of a real set, in some of its languages, are written again and again with new ids, and each question is
-asked in a process of its own, start-up included. The files are read once before, so that the disk counts as little
-as it does on a machine that has just made the set.
+The rows of a real set, in some of its languages, are written again and again with new ids, and each question
+is asked in a process of its own, start-up included. The files are read once before, so that the disk counts
+as little as it does on a machine that has just made the set.
 """
 
 from __future__ import annotations
