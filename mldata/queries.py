@@ -79,7 +79,8 @@ def ask(path: Path, question: Question) -> Answer:
     if question.concept is not None:
         whole = inspection.whole_id(path, question.concept)
         answer.step(
-            answer.rows.filter(pl.col("concept_id") == whole), f'.filter(pl.col("concept_id") == {whole!r})'
+            answer.rows.filter(pl.col("concept_id") == whole),
+            f'.filter(pl.col("concept_id") == {_literal(whole)})',
         )
     named = _where(answer, question.where) if question.where is not None else []
     if question.by is not None:
@@ -95,7 +96,7 @@ def ask(path: Path, question: Question) -> Answer:
     _have(answer, [*by, *columns])
     _sort(answer, question.sort)
     wanted = list(dict.fromkeys(columns))
-    answer.step(answer.rows.select(wanted), f".select({wanted!r})")
+    answer.step(answer.rows.select(wanted), f".select({_literal(wanted)})")
     return answer
 
 
@@ -126,7 +127,7 @@ def _scan(path: Path, question: Question) -> Answer:
         "",
         "import polars as pl",
         "",
-        f"folder = Path({str(path)!r})",
+        f"folder = Path({_literal(str(path))})",
         'files = json.loads((folder / "manifest.json").read_text("utf-8"))["files"]',
     ]
     both = question.by is not None or question.concept is not None
@@ -172,7 +173,7 @@ def _where(answer: Answer, where: str) -> list[str]:
         raise InputError(
             f'{said} gives {kind}, not true or false: write a condition such as "similarity < 0.8"'
         )
-    answer.step(answer.rows.filter(condition), f".filter(pl.sql_expr({where!r}))")
+    answer.step(answer.rows.filter(condition), f".filter(pl.sql_expr({_literal(where)}))")
     return named
 
 
@@ -201,7 +202,10 @@ def _group(answer: Answer, by: str, columns: Sequence[str]) -> None:
                 f"{name} is no number ({schema[name]}) and has no median: name others in --columns"
             )
     if schema[by] == pl.List(pl.String):
-        answer.step(answer.rows.explode(by).drop_nulls(by), f".explode({by!r})\n    .drop_nulls({by!r})")
+        answer.step(
+            answer.rows.explode(by).drop_nulls(by),
+            f".explode({_literal(by)})\n    .drop_nulls({_literal(by)})",
+        )
     elif schema[by].is_nested():
         raise InputError(f"{by} holds several values a row ({schema[by]}): group by another column")
     columns = list(dict.fromkeys(columns))
@@ -211,9 +215,9 @@ def _group(answer: Answer, by: str, columns: Sequence[str]) -> None:
             (~pl.col("kept")).sum().alias("dropped"),
             pl.col(columns).median().name.suffix("_median"),
         ),
-        f".group_by({by!r})\n    .agg(\n"
+        f".group_by({_literal(by)})\n    .agg(\n"
         '        pl.col("kept").sum(),\n        (~pl.col("kept")).sum().alias("dropped"),\n'
-        f'        pl.col({columns!r}).median().name.suffix("_median"),\n    )',
+        f'        pl.col({_literal(columns)}).median().name.suffix("_median"),\n    )',
     )
 
 
@@ -229,7 +233,7 @@ def _sort(answer: Answer, names: Sequence[str]) -> None:
     down = [name.startswith("-") for name in names]
     answer.step(
         answer.rows.sort(columns, descending=down, nulls_last=True, maintain_order=True),
-        f".sort({columns!r}, descending={down!r}, nulls_last=True, maintain_order=True)",
+        f".sort({_literal(columns)}, descending={_literal(down)}, nulls_last=True, maintain_order=True)",
     )
 
 
@@ -240,6 +244,12 @@ def _usual(answer: Answer, question: Question, named: Iterable[str]) -> list[str
     if question.rejected or question.concept is not None:
         names.append("reasons")
     return [*names, "chosen"]
+
+
+def _literal(value: str | list[str] | list[bool]) -> str:
+    """As Python writes it, in double quotes where that takes no escapes."""
+    text = repr(value)
+    return text if '"' in text or "\\" in text else text.replace("'", '"')
 
 
 def _said(where: str) -> str:
@@ -265,10 +275,10 @@ def _have(answer: Answer, names: Iterable[str], where: str | None = None) -> Non
         field = name.removeprefix("source.")
         if field not in inside:
             _known(name, [*schema, *inside], where)
-        renamed = "" if field == name else f".alias({name!r})"
+        renamed = "" if field == name else f".alias({_literal(name)})"
         answer.step(
             answer.rows.with_columns(pl.col("source").struct.field(field).alias(name)),
-            f'.with_columns(pl.col("source").struct.field({field!r}){renamed})',
+            f'.with_columns(pl.col("source").struct.field({_literal(field)}){renamed})',
         )
 
 
