@@ -30,14 +30,22 @@ class Attempt:
 
 
 def of_chunk(
-    measured: Measured, tag: str, chunk: str, median: float | None, last: int | None = None
+    measured: Measured,
+    tag: str,
+    chunk: str,
+    median: float | None,
+    readable: pl.Series,
+    last: int | None = None,
 ) -> list[Attempt]:
-    """All attempts at a chunk, or those up to number `last`. `median` is the language's length ratio."""
+    """All attempts at a chunk, or those up to number `last`.
+
+    `median` is the language's length ratio; `readable` says of each source row whether its own rules hold.
+    """
     first = measured.evidence(tag, chunk).with_columns(length_deviation(median))
     every = tuple(range(len(first)))
     made = [Attempt(0, every, (), first)]
     for number in range(1, len(measured.retries.get(tag, ())[:last]) + 1):
-        tried = _next(measured, tag, chunk, made)
+        tried = _next(measured, tag, readable, made)
         if tried is None:
             break
         evidence = measured.evidence(tag, chunk, number, tried).with_columns(length_deviation(median))
@@ -47,28 +55,39 @@ def of_chunk(
 
 def tasks(measured: Measured, targets: Sequence[str], number: int) -> Iterator[Task]:
     """What attempt `number` has to translate and to measure, given that those before it are there."""
+    readable: dict[str, pl.Series] = {}
     for tag in targets:
         if number > len(measured.retries.get(tag, ())):
             continue
         every = measured.recipe.retry == "all"  # no evidence needs to be read to know that
         median = None if every else median_length_ratio(measured, tag)
         for chunk in measured.index.chunks:
-            made = [] if every else of_chunk(measured, tag, chunk, median, number - 1)
-            tried = _next(measured, tag, chunk, made)
+            tried: tuple[int, ...] | None = ()
+            if not every:
+                if chunk not in readable:
+                    readable[chunk] = _readable(measured, chunk)
+                made = of_chunk(measured, tag, chunk, median, readable[chunk], number - 1)
+                tried = _next(measured, tag, readable[chunk], made)
             if tried is not None:
                 yield Task("translate", tag, chunk, number, tried)
                 yield Task("measure", tag, chunk, number, tried)
 
 
-def _next(measured: Measured, tag: str, chunk: str, made: Sequence[Attempt]) -> tuple[int, ...] | None:
+def _readable(measured: Measured, chunk: str) -> pl.Series:
+    """Of each source row, whether its own rules hold. Its file holds embeddings too: read it once."""
+    anchor = measured.evidence(measured.anchor, chunk)
+    return anchor.select(holds(measured.recipe.anchor_rules, measured.anchor)).to_series()
+
+
+def _next(
+    measured: Measured, tag: str, readable: pl.Series, made: Sequence[Attempt]
+) -> tuple[int, ...] | None:
     """The rows that the next attempt takes up, () for all; None where there is nothing left to try.
 
     A row whose source row breaks its own rules stays out: no other engine can help it.
     """
     if measured.recipe.retry == "all":
         return ()
-    anchor = measured.evidence(measured.anchor, chunk)
-    readable = anchor.select(holds(measured.recipe.anchor_rules, measured.anchor)).to_series()
     there = made[0].evidence.select(~is_lacking(made[0].evidence)).to_series()
     rows = set((readable & there).arg_true().to_list())
     for attempt in made:

@@ -240,7 +240,8 @@ class _Selection:
         of_anchor = measured.recipe.anchor_rules
         anchor = self._judge(measured.evidence(measured.anchor, chunk), measured.anchor, of_anchor)
         self._count(anchor, measured.anchor, of_anchor)
-        translations = {target: self._translation(chunk, target) for target in self.targets}
+        readable = anchor["reasons"].list.len() == 0
+        translations = {target: self._translation(chunk, target, readable) for target in self.targets}
         rows = {target: self._count(one.judged, target, self.rules) for target, one in translations.items()}
         set_aside, is_test = self.screening.chunk(source)
         reasons = self._apply_policy(anchor, rows, set_aside)
@@ -303,10 +304,10 @@ class _Selection:
         size = len(source)
         return self._table(source, tag, texts, judged, "source", [tag] * size, [None] * size)
 
-    def _translation(self, chunk: str, tag: str) -> _Translation:
+    def _translation(self, chunk: str, tag: str, readable: pl.Series) -> _Translation:
         """The chunk in one language: of each row the attempt that is taken."""
         measured = self.measured
-        tries = attempts.of_chunk(measured, tag, chunk, self.medians[tag])
+        tries = attempts.of_chunk(measured, tag, chunk, self.medians[tag], readable)
         judged = [self._judge(attempt.evidence, tag, self.rules) for attempt in tries]
         taken = attempts.best(measured, tries, [frame["reasons"].list.len() == 0 for frame in judged])
         frames, texts = [], []

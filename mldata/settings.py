@@ -27,6 +27,10 @@ Device = Literal["auto", "cpu", "cuda"]
 class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    def __hash__(self) -> int:
+        """Of what the settings say: one of them may hold a dict, and all are keys of caches."""
+        return hash(repr(self))
+
 
 class ModelSettings(_Settings):
     """What all engines with a model say of it."""

@@ -18,7 +18,7 @@ from mldata.recipe import resource
 from mldata.store import read_table, write_table
 from mldata.text import Segment, assemble, split
 from mldata.translate import Translation
-from mldata.translate.routes import find_route, follow_texts
+from mldata.translate.routes import Network, follow_texts
 from tests.conftest import talk
 from tests.evidence.phrasebook import ENGLISH, SENTENCES, WrongLanguage
 
@@ -354,7 +354,7 @@ def test_a_text_that_one_engine_refuses_or_leaves_a_gap_in_goes_no_further():
 
     engines = {"texts": Texts("en>es", spoil=spoil), "gaps": Gaps("es>pt"), "last": Texts("pt>en")}
     fine, refused, cut = ENGLISH[0], ENGLISH[10], f"{ENGLISH[1]} {ENGLISH[2]}"
-    way = find_route(engines, "en", "pt").then(find_route(engines, "pt", "en"))
+    way = Network(engines).route("en", "pt").then(Network(engines).route("pt", "en"))
     ((one, two, three, code), none) = follow_texts(way, engines, [[fine, refused, cut, CODE], []])
     assert none == []
     assert (one.text, one.problem) == (fine, "")
@@ -368,7 +368,7 @@ def test_a_text_that_one_engine_refuses_or_leaves_a_gap_in_goes_no_further():
 
 def test_segments_that_several_texts_share_are_translated_once():
     engine = Book("es>en")
-    way = find_route({"b": engine, "t": Texts("en>pt")}, "es", "pt")
+    way = Network({"b": engine, "t": Texts("en>pt")}).route("es", "pt")
     spanish = " ".join(SENTENCES[sentence] for sentence in ENGLISH[:2])
     ((made,), (again,)) = follow_texts(way, {"b": engine, "t": Texts("en>pt")}, [[spanish], [spanish]])
     assert made == again

@@ -6,6 +6,7 @@ An encoder turns texts of any language into unit vectors whose cosine says how a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Protocol
 
 import numpy as np
@@ -38,21 +39,15 @@ ENCODERS: dict[str, Callable[[], SentenceEncoder]] = {"e5-small": _e5_small}
 """Every encoder a recipe can name."""
 
 
-_opened: dict[str, SentenceEncoder] = {}
-
-
 def open_encoder(name: str, engines: Mapping[str, EngineSettings] | None = None) -> SentenceEncoder:
     """The encoder a recipe names: one of its tables, or one built in.
 
     Opened once a process, as it takes seconds. InputError if there is none or it isn't installed.
     """
-    settings = (engines or {}).get(name)
-    key = f"{name} {settings!r}"
-    if key not in _opened:
-        _opened[key] = _open(name, settings)
-    return _opened[key]
+    return _open(name, (engines or {}).get(name))
 
 
+@cache
 def _open(name: str, settings: EngineSettings | None) -> SentenceEncoder:
     if isinstance(settings, SentenceTransformersSettings):
         from mldata.encode.sentence_transformers import SentenceTransformersEncoder

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 from mldata.engine import Engine
@@ -67,22 +68,16 @@ def check_known(tag: str, names: Sequence[str]) -> None:
         )
 
 
-_opened: dict[str, Identifier] = {}
-
-
 def open_identifier(name: str, engines: Mapping[str, EngineSettings] | None = None) -> Identifier:
     """The identifier a recipe names: one of its tables, one built in, or the fastText model at a path.
 
     Opened once a process: models are read-only, and take up to a second and 800 MB. InputError if there is
     none or it isn't installed.
     """
-    settings = (engines or {}).get(name)
-    key = f"{name} {settings!r}"
-    if key not in _opened:
-        _opened[key] = _open(name, settings)
-    return _opened[key]
+    return _open(name, (engines or {}).get(name))
 
 
+@cache
 def _open(name: str, settings: EngineSettings | None) -> Identifier:
     if settings is not None and not isinstance(settings, FastTextSettings):
         raise InputError(f'[engines.{name}] is no identifier: its engine is "{settings.engine}"')

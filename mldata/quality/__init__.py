@@ -8,6 +8,7 @@ vectors, each made without knowing of the other, does not.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Protocol
 
 import numpy as np
@@ -31,22 +32,20 @@ class QualityEstimator(Protocol):
         """float32[len(pairs)], higher is better; NaN for a pair that is longer than the model reads."""
 
 
-_opened: dict[str, QualityEstimator] = {}
-
-
 def open_quality(name: str, engines: Mapping[str, EngineSettings] | None = None) -> QualityEstimator:
     """The estimator a recipe names: one of its tables. Opened once a process.
 
     InputError if there is none or it isn't installed.
     """
-    settings = (engines or {}).get(name)
+    return _open(name, (engines or {}).get(name))
+
+
+@cache
+def _open(name: str, settings: EngineSettings | None) -> QualityEstimator:
     if settings is None:
         raise InputError(f'no quality estimator is built in: describe "{name}" in a table [engines.{name}]')
     if not isinstance(settings, CrossEncoderSettings):
         raise InputError(f'[engines.{name}] is no quality estimator: its engine is "{settings.engine}"')
-    key = f"{name} {settings!r}"
-    if key not in _opened:
-        from mldata.quality.cross_encoder import CrossEncoderEstimator
+    from mldata.quality.cross_encoder import CrossEncoderEstimator
 
-        _opened[key] = CrossEncoderEstimator(name, settings)
-    return _opened[key]
+    return CrossEncoderEstimator(name, settings)

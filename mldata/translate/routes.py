@@ -119,11 +119,6 @@ class Network:
         return self._known[name]
 
 
-def find_route(translators: Mapping[str, Translator], source: str, target: str) -> Route | None:
-    """See `Network.route`."""
-    return Network(translators).route(source, target)
-
-
 def follow(route: Route, translators: Mapping[str, Translator], segments: Sequence[Segment]) -> list[Routed]:
     """Translate `segments` along `route`; one result each, in order."""
     now = [Routed(segment, (), ()) for segment in segments]

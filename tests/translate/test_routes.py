@@ -5,7 +5,7 @@ import pytest
 from mldata.engine import Engine
 from mldata.text import Segment
 from mldata.translate import Translation
-from mldata.translate.routes import find_route, follow
+from mldata.translate.routes import Network, follow
 
 
 class Tags:
@@ -29,19 +29,19 @@ class Tags:
 
 def test_a_direct_pair_wins_over_a_pivot():
     engines = {"a": Tags("en>es", "es>pt"), "b": Tags("en>pt")}
-    assert str(find_route(engines, "en", "pt")) == "en>pt"
+    assert str(Network(engines).route("en", "pt")) == "en>pt"
 
 
 def test_the_preferred_engine_wins_among_equally_short_routes():
     engines = {"first": Tags("en>pt"), "second": Tags("en>pt")}
-    assert find_route(engines, "en", "pt").hops[0].translator == "first"
+    assert Network(engines).route("en", "pt").hops[0].translator == "first"
     swapped = dict(reversed(engines.items()))
-    assert find_route(swapped, "en", "pt").hops[0].translator == "second"
+    assert Network(swapped).route("en", "pt").hops[0].translator == "second"
 
 
 def test_pivots_are_found_and_followed():
     engines = {"a": Tags("en>hr", "hr>mk"), "b": Tags("mk>bg", "en>es")}
-    route = find_route(engines, "en", "bg")
+    route = Network(engines).route("en", "bg")
     assert str(route) == "en>hr>mk>bg"
     (made,) = follow(route, engines, [Segment("dobro")])
     assert made.segment.text == "dobro hr mk bg"
@@ -51,18 +51,18 @@ def test_pivots_are_found_and_followed():
 
 @pytest.mark.parametrize("target", ["en", "xh"])
 def test_no_route_is_none(target):
-    assert find_route({"a": Tags("en>es", "es>fr")}, "fr", target) is None
+    assert Network({"a": Tags("en>es", "es>fr")}).route("fr", target) is None
 
 
 def test_no_route_takes_four_hops():
     chain = Tags("en>es", "es>fr", "fr>oc", "oc>ca")
-    assert find_route({"a": chain}, "en", "oc") is not None
-    assert find_route({"a": chain}, "en", "ca") is None
+    assert Network({"a": chain}).route("en", "oc") is not None
+    assert Network({"a": chain}).route("en", "ca") is None
 
 
 def test_an_empty_segment_stays_empty_and_is_not_sent():
     engines = {"a": Tags("en>es")}
-    made = follow(find_route(engines, "en", "es"), engines, [Segment(""), Segment("yes")])
+    made = follow(Network(engines).route("en", "es"), engines, [Segment(""), Segment("yes")])
     assert [m.segment.text for m in made] == ["", "yes es"]
 
 
@@ -72,5 +72,5 @@ def test_the_first_problem_of_a_segment_is_kept():
             return [Translation(Segment(""), problem="refused") for _ in segments]
 
     engines = {"no": Refuses("en>es"), "yes": Tags("es>pt")}
-    (made,) = follow(find_route(engines, "en", "pt"), engines, [Segment("dobro")])
+    (made,) = follow(Network(engines).route("en", "pt"), engines, [Segment("dobro")])
     assert (made.segment.text, made.problem) == ("", "refused")

@@ -19,6 +19,7 @@ import polars as pl
 
 import mldata
 from mldata.errors import InputError
+from mldata.models import cache_home
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -122,7 +123,7 @@ def _local(data: str) -> Path:
         raise InputError(f"{data} can't be opened: {error}") from None
     except OSError as error:
         raise InputError(f"{data} is no set, or can't be reached: {error or type(error).__name__}") from None
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mldata" / "sets"
+    home = cache_home() / "sets"
     folder = home / hashlib.sha256(manifest).hexdigest()[:32]
     if not folder.exists() and _first_process():
         making = home / f".{folder.name}.{os.getpid()}"
