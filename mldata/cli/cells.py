@@ -16,26 +16,14 @@ from rich.text import Text
 
 from mldata.cli.screen import table
 from mldata.concepts import FIELDS
+from mldata.visible import CONTROL, CONTROLS, visible
 
 SHOWN = 100
 """Characters of a text in a table's cell."""
 WIDE = 30
 """Columns of the screen that a prompt or an answer has at least."""
-_BIDI = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
-"""Controls that make a terminal show what follows in another order."""
-_CONTROLS = {
-    chr(code): f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
-    for code in (*range(0x20), *range(0x7F, 0xA0), *_BIDI)
-    if chr(code) not in "\t\n"
-}
-_CONTROL = re.compile(f"[{''.join(map(re.escape, _CONTROLS))}]")
 _FORMULA = r"^\s*[=+\-@]|^[\t\r]"
 _MESSAGE = {"role", "content"}
-
-
-def visible(text: str) -> str:
-    r"""A text whose control characters, but tab and newline, are written out: "\x1b"."""
-    return _CONTROL.sub(lambda found: _CONTROLS[found[0]], text)
 
 
 def as_table(frame: pl.DataFrame) -> Table:
@@ -80,7 +68,7 @@ def as_json(frame: pl.DataFrame) -> str:
 def _flat(frame: pl.DataFrame) -> pl.DataFrame:
     """Lists and structs as text, and every text without control characters."""
     texts = [
-        _text(name, kind).str.replace_many(_CONTROLS)
+        _text(name, kind).str.replace_many(CONTROLS)
         for name, kind in frame.schema.items()
         if kind.is_nested() or not (kind.is_numeric() or kind.is_temporal() or kind == pl.Boolean)
     ]
@@ -104,7 +92,7 @@ def _text(name: str, kind: pl.DataType) -> pl.Expr:
 def _as_json_text(value: Any) -> str:
     whole = value.to_list() if isinstance(value, pl.Series) else value
     text = json.dumps(whole, ensure_ascii=False, default=str)
-    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _short(flat: pl.DataFrame) -> pl.DataFrame:

@@ -143,10 +143,10 @@ def _overview(path: Path) -> None:
     from rich.markup import escape
 
     from mldata import inspection
-    from mldata.cli.cells import visible
     from mldata.cli.screen import console, summary, table
     from mldata.evidence import columns
     from mldata.shards import read_manifest
+    from mldata.visible import visible
 
     manifest = read_manifest(path)
     summary(manifest, path)
@@ -182,8 +182,8 @@ def _concept(path: Path, concept: str) -> None:
     from rich.markup import escape
 
     from mldata import inspection
-    from mldata.cli.cells import visible
     from mldata.cli.screen import console
+    from mldata.visible import visible
 
     def shown(text: str) -> str:
         return escape(visible(text))
