@@ -108,7 +108,6 @@ def _serve(
     typer.echo(f"review {path} at\n\n  {address}\n")
     typer.echo(f"Verdicts go to {journal.folder(path)}. Stop with Ctrl-C; the same command goes on.")
     sys.stdout.flush()
-    listening.listen()
     screen = sys.platform == "darwin" or "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ
     if open_browser or (open_browser is None and screen and sys.stdout.isatty()):
         webbrowser.open(address)

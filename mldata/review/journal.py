@@ -32,7 +32,7 @@ MEANINGS: dict[Verdict, str] = {
     "adequate": "says the same, as a native speaker could put it",
     "minor": "slips that leave the meaning whole",
     "major": "part of the meaning is lost, added or changed",
-    "wrong": "means something else, or nothing, or isn't the language",
+    "wrong": "another meaning, none, or another language",
 }
 COMMENT = 5000
 """Characters of a comment."""

@@ -132,7 +132,7 @@ def _distances(rows: pl.LazyFrame, language: str, rules: Sequence[Rule], kept: b
     """Columns concept_id, nearest (a rule) and distance in (0, 1], of one language.
 
     A kept row's distance to a rule's threshold is the share of the kept rows that would go if the threshold
-    moved just past it, and its distance is the smallest. A dropped row's is the share of those that break the
+    moved just past it, and its distance is the smallest; where that is all of them, no rule is near. A dropped row's is the share of those that break the
     rule which would have to be let in with it, and its distance is the largest: all the rules that it breaks
     would have to move. Shares have no unit, and many rows at the best value a rule knows, as of a count that
     must be 0, aren't near.
@@ -157,7 +157,7 @@ def _distances(rows: pl.LazyFrame, language: str, rules: Sequence[Rule], kept: b
     if not names:
         return mine.select("concept_id", nearest=pl.lit(""), distance=pl.lit(1.0))
     over = pl.min_horizontal(names) if kept else pl.max_horizontal(names)
-    nearest = pl.coalesce(pl.when(pl.col(name) == over).then(pl.lit(name)) for name in names)
+    nearest = pl.coalesce(pl.when(over < 1, pl.col(name) == over).then(pl.lit(name)) for name in names)
     return mine.select("concept_id", *distances).select(
         "concept_id", nearest=nearest, distance=over.fill_null(1.0)
     )

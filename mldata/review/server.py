@@ -110,6 +110,7 @@ def listen(port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((HOST, port))
+        listening.listen()  # a browser that comes before the server waits
     except (OSError, OverflowError) as error:
         listening.close()
         raise InputError(

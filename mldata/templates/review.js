@@ -14,7 +14,7 @@ form.addEventListener("submit", (event) => {
 
 function toggle(details) {
   details.open = !details.open;
-  if (details.open) details.scrollIntoView({ block: "center" });
+  if (details.open) details.scrollIntoView({ block: "start" });
 }
 
 function press(selector) {
