@@ -84,6 +84,10 @@ class Calibration(_Model):
     folds: int = Field(description="parts of the concepts; each is judged by what the others found")
     min_rows: int = Field(description="passing rows below which a language has too little data")
     min_items: int = Field(description="wrong items below which a kind of damage has too little data")
+    min_judged: int | None = Field(
+        default=None,
+        description="rows judged not right below which they have too little data; null: verdicts had no part",
+    )
     concepts: int = Field(description="sampled concepts of the source")
     languages: dict[str, LanguageCalibration]
 

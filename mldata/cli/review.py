@@ -146,7 +146,7 @@ def _tables(path: Path, found: Verdicts) -> None:
 
     from mldata.cli.screen import console, table
     from mldata.review.journal import VERDICTS
-    from mldata.review.verdicts import as_text
+    from mldata.review.verdicts import FLATTERED, as_text
     from mldata.visible import visible
 
     for file, lines in found.unreadable.items():
@@ -180,6 +180,8 @@ def _tables(path: Path, found: Verdicts) -> None:
         "right: adequate or minor, as a share of all kept (or dropped) rows of the language, "
         "with 95 % intervals"
     )
+    if found.calibrated:
+        console.print(FLATTERED, soft_wrap=True)
     if outdated := {tag: one.outdated for tag, one in found.languages.items() if one.outdated}:
         some = " · ".join(f"{tag} {number}" for tag, number in outdated.items())
         console.print(f"verdicts on texts that the set no longer has don't count: {some}")

@@ -13,6 +13,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from heapq import nsmallest
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -108,8 +109,8 @@ def draw(path: Path, language: str, *, sample: int = ROWS, seed: int = 0) -> dic
     drawn: dict[str, Draw] = {}
     for (stratum, rows), count in zip(strata.items(), counts, strict=True):
         fate = sum(len(each) for name, each in strata.items() if name.split()[0] == stratum.split()[0])
-        ranked = sorted(rows.rows(), key=lambda row: _lot("drawn", seed, language, row[0]))
-        for concept, nearest in ranked[:count]:
+        lots = nsmallest(count, rows.iter_rows(), key=lambda row: _lot("drawn", seed, language, row[0]))
+        for concept, nearest in lots:
             drawn[concept] = Draw(
                 stratum=stratum,
                 rows=len(rows),
@@ -132,10 +133,10 @@ def _distances(rows: pl.LazyFrame, language: str, rules: Sequence[Rule], kept: b
     """Columns concept_id, nearest (a rule) and distance in (0, 1], of one language.
 
     A kept row's distance to a rule's threshold is the share of the kept rows that would go if the threshold
-    moved just past it, and its distance is the smallest; where that is all of them, no rule is near. A dropped row's is the share of those that break the
-    rule which would have to be let in with it, and its distance is the largest: all the rules that it breaks
-    would have to move. Shares have no unit, and many rows at the best value a rule knows, as of a count that
-    must be 0, aren't near.
+    moved just past it, and its distance is the smallest; where that is all of them, no rule is near. A
+    dropped row's is the share of those that break the rule which would have to be let in with it, and its
+    distance is the largest: all the rules that it breaks would have to move. Shares have no unit, and many
+    rows at the best value a rule knows, as of a count that must be 0, aren't near.
     """
     movable = [rule for rule in rules if direction(rule)]
     mine = (

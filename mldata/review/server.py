@@ -26,7 +26,7 @@ from mldata.pages import TEMPLATES, environment
 from mldata.review import journal
 from mldata.review.journal import MEANINGS, VERDICTS, Line
 from mldata.review.sampling import Item, check_language, items
-from mldata.review.verdicts import as_text, verdicts
+from mldata.review.verdicts import FLATTERED, as_text, verdicts
 
 try:
     import uvicorn
@@ -191,6 +191,7 @@ class _Pages:
             set=_name(self.desk.path),
             languages={tag: _named(tag) for tag in manifest.targets},
             found=found.languages,
+            flattered=FLATTERED if found.calibrated else "",
             unreadable=sum(found.unreadable.values()),
             sample=self.desk.sample,
             language=self.language,

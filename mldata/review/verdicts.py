@@ -17,12 +17,20 @@ import polars as pl
 from mldata import inspection
 from mldata.calibration import wilson
 from mldata.concepts import FIELDS
+from mldata.errors import InputError
+from mldata.recipe import Rule
 from mldata.review.journal import VERDICTS, Line, Verdict, latest, read
 from mldata.review.sampling import STRATA, digest
-from mldata.shards import Manifest, read_manifest
+from mldata.shards import Manifest, read_calibration, read_manifest
 
 RIGHT: frozenset[Verdict] = frozenset(("adequate", "minor"))
 """Verdicts under which a row is right: the meaning is whole."""
+
+
+FLATTERED = (
+    "Thresholds were tightened on these verdicts, too, which flatters the set: by rows that had no part in "
+    "it, fewer would be right."
+)
 
 
 @dataclass(frozen=True)
@@ -97,6 +105,9 @@ class Verdicts:
     """Those with verdicts, in the set's order."""
     unreadable: Mapping[Path, int]
     """File -> lines that can't be read and don't count."""
+    calibrated: bool
+    """Verdicts had a part in the set's thresholds (`mldata calibrate --verdicts`): its precision by the same
+    verdicts is better than it would be by others."""
 
 
 def precision(path: Path) -> dict[str, Precision]:
@@ -111,13 +122,48 @@ def verdicts(path: Path) -> Verdicts:
     by_language: dict[str, list[Line]] = defaultdict(list)
     for line in latest(journals.lines).values():
         by_language[line.language].append(line)
+    calibration = read_calibration(path, manifest)
+    calibrated = calibration is not None and calibration.min_judged is not None
     if not by_language:
-        return Verdicts({}, journals.unreadable)
+        return Verdicts({}, journals.unreadable, calibrated)
     current = _current(path, manifest, {line.concept_id for lines in by_language.values() for line in lines})
     languages = {
         tag: _language(tag, by_language[tag], current) for tag in manifest.targets if tag in by_language
     }
-    return Verdicts(languages, journals.unreadable)
+    return Verdicts(languages, journals.unreadable, calibrated)
+
+
+def not_right(path: Path, rules: Sequence[Rule]) -> dict[str, pl.DataFrame]:
+    """Language -> its rows, kept or dropped, that most of their reviewers judged major or wrong, with
+    concept_id and what the rules look at; InputError where nothing is judged."""
+    manifest = read_manifest(path)
+    lines = list(latest(read(path).lines).values())
+    if not lines:
+        raise InputError(f"nothing in {path} is judged yet: begin with `mldata review {path}`")
+    current = _current(path, manifest, {line.concept_id for line in lines})
+    wrong = [key for key, row in _rows(lines, current).items() if row.right < 0.5]
+    columns = ["concept_id", "language", *dict.fromkeys(rule.column for rule in rules)]
+    concepts = {concept for concept, _, _ in wrong}
+    both = (inspection.kept_rows(path, manifest), inspection.dropped_rows(path, manifest))
+    found = pl.concat([inspection.rows_of(rows.select(columns), concepts) for rows in both])
+    mine = pl.DataFrame(
+        [(concept, tag) for concept, tag, _ in wrong], ["concept_id", "language"], orient="row"
+    ).cast(pl.String)
+    found = found.join(mine, on=["concept_id", "language"], how="semi", maintain_order="left")
+    return {
+        str(tag): rows.drop("language") for (tag,), rows in found.group_by("language", maintain_order=True)
+    }
+
+
+def _rows(
+    lines: Iterable[Line], current: Mapping[tuple[str, str, str], tuple[str, ...]]
+) -> dict[tuple[str, str, str], Judged]:
+    """What is judged, as far as the set still has it."""
+    by_row: dict[tuple[str, str, str], list[Line]] = defaultdict(list)
+    for line in lines:
+        if line.key in current:
+            by_row[line.key].append(line)
+    return {key: Judged(tuple(said), current[key]) for key, said in by_row.items()}
 
 
 def _current(
@@ -142,11 +188,7 @@ def _current(
 def _language(
     tag: str, lines: Sequence[Line], current: Mapping[tuple[str, str, str], tuple[str, ...]]
 ) -> LanguageVerdicts:
-    by_row: dict[tuple[str, str, str], list[Line]] = defaultdict(list)
-    for line in lines:
-        if line.key in current:
-            by_row[line.key].append(line)
-    rows = [Judged(tuple(said), current[key]) for key, said in by_row.items()]
+    rows = list(_rows(lines, current).values())
     counts = Counter(line.verdict for row in rows for line in row.lines)
     return LanguageVerdicts(
         language=tag,
@@ -250,7 +292,7 @@ def card_lines(path: Path) -> list[str]:
         "Share of right rows (adequate, or with minor slips that leave the meaning whole) among all kept "
         "rows, and among the rows that rules dropped, with 95 % intervals: estimated from rows drawn at "
         "random from those near a threshold and those far from it, which reviewers judged without knowing "
-        "whether they were kept.",
+        "whether they were kept." + (" " + FLATTERED if found.calibrated else ""),
         "",
         "| language | kept rows right | judged | dropped rows right | judged | reviewers | kappa |",
         "|---|---|---|---|---|---|---|",
