@@ -194,6 +194,7 @@ class _Pages:
             flattered=FLATTERED if found.calibrated else "",
             unreadable=sum(found.unreadable.values()),
             sample=self.desk.sample,
+            meanings=MEANINGS,
             language=self.language,
             reviewer=self.reviewer,
             as_text=as_text,

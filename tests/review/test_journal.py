@@ -28,6 +28,7 @@ TEXTS = st.text(st.characters(codec="utf-8"), max_size=20)
 LINES = st.lists(st.builds(line, TEXTS, st.sampled_from(VERDICTS), TEXTS), min_size=1, max_size=6)
 
 
+@settings(deadline=None)
 @given(LINES, st.data())
 def test_a_torn_journal_keeps_all_whole_lines_and_the_next_verdict(lines, data):
     content = "".join(one.model_dump_json() + "\n" for one in lines).encode()
@@ -39,6 +40,7 @@ def test_a_torn_journal_keeps_all_whole_lines_and_the_next_verdict(lines, data):
     assert len(found) + torn in (whole, whole + 1)  # a cut before the line's end alone leaves it whole
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_no_bytes_make_reading_fail(content):
     found, torn = journal.parse(content)

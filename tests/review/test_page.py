@@ -8,8 +8,12 @@ from collections import Counter
 from urllib.parse import urlencode
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from mldata import inspection
 from mldata.review.sampling import items
+from mldata.review.server import messages
 from mldata.review.verdicts import as_text, precision, verdicts
 from tests.review.conftest import lines_of, served, write_set
 
@@ -273,3 +277,18 @@ def test_a_set_made_anew_while_its_page_is_open_is_seen(built, mine):
         path = f"/rows/es/ana/{at}?token={server.token}"
         status, said, _ = ask(server, "POST", path, form=form)
         assert (status, "made anew" in said) == (400, True)
+
+
+CONTENTS = st.text(st.characters(codec="utf-8"), max_size=30).filter(lambda text: "\n\nuser: " not in text)
+
+
+@settings(deadline=None)
+@given(st.lists(CONTENTS, min_size=1, max_size=5))
+def test_a_conversation_is_shown_message_by_message(contents):
+    said = inspection.said([{"role": "user", "content": content} for content in contents])
+    assert messages(said, ["user"] * len(contents)) == contents
+
+
+def test_a_text_that_is_no_conversation_is_shown_whole():
+    assert messages("Bonjour.\n\nÇa va ?", []) == ["Bonjour.\n\nÇa va ?"]
+    assert messages("user: Bonjour.", ["user", "assistant"]) == ["user: Bonjour."]

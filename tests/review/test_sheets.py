@@ -1,11 +1,12 @@
 """Verdicts by spreadsheet: no cell runs, nothing is lost on the way, and what doesn't fit is told."""
 
 import csv
+import zipfile
 
 import fastexcel
 import pytest
 import xlsxwriter
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mldata.errors import InputError
@@ -82,8 +83,6 @@ def test_verdicts_come_back_from_a_spreadsheet(strange, suffix):
 
 def test_no_cell_is_a_formula(strange):
     """Excel's file says of each cell that it is text; CSV has an apostrophe before what would run."""
-    import zipfile
-
     for name in ("es.xlsx", "es.csv"):
         sheets.export(strange, strange.parent / name, "es", sample=40)
     inside = zipfile.ZipFile(strange.parent / "es.xlsx").read("xl/worksheets/sheet1.xml").decode()
@@ -96,8 +95,6 @@ def test_no_cell_is_a_formula(strange):
 
 
 def test_excel_shows_what_verdicts_there_are_and_keeps_the_heads_in_sight(forty, tmp_path):
-    import zipfile
-
     sheets.export(forty, tmp_path / "es.xlsx", "es")
     inside = zipfile.ZipFile(tmp_path / "es.xlsx").read("xl/worksheets/sheet1.xml").decode()
     assert '<dataValidation type="list"' in inside
@@ -177,6 +174,7 @@ def test_an_export_replaces_nothing(mine):
         sheets.export(mine, mine.parent / "es.txt", "es")
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=30))
 def test_a_cell_of_csv_comes_back_as_it_was(text):
     written = f"'{text}" if sheets._FORMULA.match(text) else text

@@ -3,14 +3,16 @@
 import math
 
 import numpy as np
+import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mldata import inspection
 from mldata.review import journal
 from mldata.review.sampling import Draw, items
 from mldata.review.verdicts import Judged, card_lines, estimate, precision, verdicts
-from mldata.shards import read_manifest
+from mldata.shards import file_facts, read_manifest
 from tests.review.conftest import write_set
 
 
@@ -77,6 +79,7 @@ def test_a_row_on_which_two_are_divided_counts_half():
     assert estimate(rows, kept=True).value == 0.75
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     st.tuples(st.integers(20, 200), st.integers(20, 900)),
     st.tuples(st.floats(0.3, 1), st.floats(0.3, 1)),
@@ -148,11 +151,6 @@ def test_a_verdict_counts_for_what_became_of_its_row(built, mine):
     """Rows that were dropped when they were judged and are kept now count among the kept ones."""
     judge(mine, sample=40, verdict=lambda item: "minor" if kept(item) else "wrong")
     manifest = read_manifest(mine)
-    import polars as pl
-
-    from mldata import inspection
-    from mldata.shards import file_facts
-
     every = pl.concat(
         [
             inspection.kept_rows(mine, manifest).collect(),
@@ -160,12 +158,12 @@ def test_a_verdict_counts_for_what_became_of_its_row(built, mine):
         ]
     )
     shard = mine / "data" / "train-00000-of-00001.arrow"
-    anchors = inspection.dropped_rows(mine, manifest).head(0).collect()
+    none = inspection.dropped_rows(mine, manifest).head(0).collect()
     every.unique(["concept_id", "language"], maintain_order=True).write_ipc(
         shard, compat_level=pl.CompatLevel.oldest()
     )
     gone = mine / "dropped" / "rows-00000-of-00001.arrow"
-    anchors.write_ipc(gone, compat_level=pl.CompatLevel.oldest())
+    none.write_ipc(gone, compat_level=pl.CompatLevel.oldest())
     files = [file_facts(mine, shard, "train", len(every)), file_facts(mine, gone, "dropped", 0)]
     (mine / "manifest.json").write_text(manifest.model_copy(update={"files": files}).model_dump_json())
     found = verdicts(mine).languages["es"]
