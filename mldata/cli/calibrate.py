@@ -136,7 +136,8 @@ def _judged(calibration: Calibration) -> None:
     counts = {tag: language.damages[JUDGED].items for tag, language in languages}
     judged = " · ".join(f"{tag} {rows}" for tag, rows in counts.items() if rows) or "none"
     console.print(
-        f"{JUDGED}: rows judged major or wrong that pass the recipe's rules: {judged}. Fewer than "
+        f"{JUDGED}: rows that most of their reviewers judged major or wrong and that pass the recipe's "
+        f"rules: {judged}. Fewer than "
         f"{calibration.min_judged} in a language move no threshold. These verdicts flatter the set that they "
         "helped choose: to measure it, judge other rows (`mldata review --seed 1`)",
         soft_wrap=True,

@@ -100,11 +100,12 @@ def _serve(
     from urllib.parse import quote
 
     from mldata.review import journal, server
+    from mldata.review.guard import HOST
 
     listening = server.listen(port)
     token = secrets.token_urlsafe(24)
     begin = f"rows/{quote(language)}/{quote(reviewer)}" if language and reviewer else ""
-    address = f"http://{server.HOST}:{listening.getsockname()[1]}/{begin}?token={token}"
+    address = f"http://{HOST}:{listening.getsockname()[1]}/{begin}?token={token}"
     typer.echo(f"review {path} at\n\n  {address}\n")
     typer.echo(f"Verdicts go to {journal.folder(path)}. Stop with Ctrl-C; the same command goes on.")
     sys.stdout.flush()
