@@ -84,6 +84,10 @@ class Calibration(_Model):
     folds: int = Field(description="parts of the concepts; each is judged by what the others found")
     min_rows: int = Field(description="passing rows below which a language has too little data")
     min_items: int = Field(description="wrong items below which a kind of damage has too little data")
+    min_judged: int | None = Field(
+        default=None,
+        description="rows judged not right below which they have too little data; null: verdicts had no part",
+    )
     concepts: int = Field(description="sampled concepts of the source")
     languages: dict[str, LanguageCalibration]
 
@@ -132,22 +136,25 @@ def direction(rule: Rule) -> int:
 
 
 def share(count: int, of: int) -> Share:
-    """A share with its Wilson score interval, rounded to six decimals.
+    """A share with its Wilson score interval, rounded to six decimals; of no items it is [0, 1]."""
+    low, high = wilson(count / of, of) if of else (0.0, 1.0)
+    return Share(count=count, of=of, low=round(low, 6), high=round(high, 6))
+
+
+def wilson(p: float, n: float) -> tuple[float, float]:
+    """The 95 % score interval of a share `p` of `n` items, more than none; of weighted ones, `n` is their
+    effective number.
 
     E. B. Wilson: Probable inference, the law of succession, and statistical inference. Journal of the
     American Statistical Association 22 (1927), 209-212. Unlike the normal approximation it stays right for
-    few items and shares near nothing; of no items it is [0, 1].
+    few items and shares near nothing.
     """
-    if of == 0:
-        return Share(count=0, of=0, low=0.0, high=1.0)
     z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
-    p = count / of
-    centre = p + z * z / (2 * of)
-    half = z * math.sqrt(p * (1 - p) / of + z * z / (4 * of * of))
-    low, high = ((centre + sign * half) / (1 + z * z / of) for sign in (-1, 1))
+    centre = p + z * z / (2 * n)
+    half = z * math.sqrt(max(0.0, p * (1 - p)) / n + z * z / (4 * n * n))
+    low, high = ((centre + sign * half) / (1 + z * z / n) for sign in (-1, 1))
     # At the ends the formula gives 0 and 1 but for rounding.
-    low, high = (0.0 if count == 0 else low), (1.0 if count == of else high)
-    return Share(count=count, of=of, low=round(low, 6), high=round(high, 6))
+    return (0.0 if p <= 0 else low), (1.0 if p >= 1 else high)
 
 
 def percent(share: float) -> str:

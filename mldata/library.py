@@ -24,6 +24,7 @@ from mldata.memory import Peak
 from mldata.models import uses_gpu
 from mldata.pipeline import Plan
 from mldata.recipe import CalibrationPolicy, Licence, Policy, Recipe, load_recipe
+from mldata.review.verdicts import not_right
 from mldata.shards import Manifest
 from mldata.sources import Format, Source, open_source
 from mldata.sources.aligned import Aligned, open_aligned
@@ -275,19 +276,22 @@ def calibrate(
     max_loss: float | None = None,
     targets: str | None = None,
     work: str | Path | None = None,
+    verdicts: bool = False,
     dry_run: bool = False,
 ) -> Calibration:
     """Find the thresholds of the set `path` anew from the wrong items in its store, and rewrite its shards.
 
     `false_accept` and `max_loss` are the recipe's unless given; languages not in `targets` get the recipe's
-    thresholds. The set keeps its languages and group policy. `dry_run` writes nothing.
+    thresholds. The set keeps its languages and group policy. With `verdicts`, rows that reviewers judged
+    major or wrong count as wrong items. `dry_run` writes nothing.
     """
     path = Path(path)
     manifest = shards.read_manifest(path)
     measured = Measured.of_set(path, Path(work) if work else None)
     policy = _calibration_policy(measured.recipe, false_accept, max_loss)
     chosen = selection.select_targets(targets, measured) if targets else manifest.targets
-    found = tightening.calibrate(measured, chosen, policy)
+    judged = not_right(path, measured.recipe.rules) if verdicts else None
+    found = tightening.calibrate(measured, chosen, policy, judged)
     if not dry_run:
         selection.select(
             measured,

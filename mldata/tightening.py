@@ -10,7 +10,7 @@ stricter one never keeps more. Rates are reported for concepts that had no part 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,6 +32,11 @@ MIN_ROWS = 100
 """Passing rows below which one row is more than a percent, and a language's thresholds are left alone."""
 MIN_ITEMS = 50
 """Wrong items below which a kind of damage moves no threshold."""
+JUDGED = "judged_wrong"
+"""The kind of wrong items that reviewers found: no made damage, but rows of the set that aren't right."""
+MIN_JUDGED = 20
+"""Such rows below which they move no threshold: with fewer, one is more than 5 %. Of 20 of which none is
+accepted, Wilson's interval still reaches to 16 %."""
 SLOWEST = 20.0
 """A move must remove this many times the share of a kind's accepted items that it costs of right rows, or
 1 / max_loss times if that is less: slower than that, max_loss isn't enough to be rid of the kind, and the
@@ -76,9 +81,20 @@ class _Evidence:
         return np.bincount(kinds, minlength=len(self.items)).astype(np.int64)
 
 
-def calibrate(measured: Measured, targets: Sequence[str], policy: CalibrationPolicy) -> Calibration:
-    """Thresholds of each of `targets`, from the wrong items in the store; InputError if it has none."""
+def calibrate(
+    measured: Measured,
+    targets: Sequence[str],
+    policy: CalibrationPolicy,
+    judged: Mapping[str, pl.DataFrame] | None = None,
+) -> Calibration:
+    """Thresholds of each of `targets`, from the wrong items in the store; InputError if it has none.
+
+    `judged` are rows of the set that reviewers found not right, by language, with concept_id and the rules'
+    columns: they are wrong items of a kind of their own, and right rows no longer.
+    """
     recipe, damages = measured.recipe, [damage.name for damage in DAMAGES]
+    if judged is not None:
+        damages.append(JUDGED)
     sampled = sampled_chunks(measured.store, measured.index)
     source = _read(measured, sampled, "measure", measured.anchor, recipe.anchor_rules)
     readable = source.filter(holds(recipe.anchor_rules, measured.anchor))["concept_id"].implode()
@@ -87,6 +103,10 @@ def calibrate(measured: Measured, targets: Sequence[str], policy: CalibrationPol
         deviation = length_deviation(median_length_ratio(measured, tag))
         right = _read(measured, sampled, "measure", tag, recipe.rules).with_columns(deviation)
         wrong = _read(measured, sampled, "damage", tag, recipe.rules).with_columns(deviation)
+        if judged is not None and tag in judged:
+            found = judged[tag].with_columns(kind=pl.lit(JUDGED))
+            right = right.filter(~pl.col("concept_id").is_in(found["concept_id"].implode()))
+            wrong = pl.concat([wrong, found], how="diagonal_relaxed")
         languages[tag] = calibrate_language(
             right.filter(pl.col("concept_id").is_in(readable), ~is_lacking(right)),
             wrong,
@@ -101,6 +121,7 @@ def calibrate(measured: Measured, targets: Sequence[str], policy: CalibrationPol
         folds=FOLDS,
         min_rows=MIN_ROWS,
         min_items=MIN_ITEMS,
+        min_judged=None if judged is None else MIN_JUDGED,
         concepts=len(source),
         languages=languages,
     )
@@ -146,13 +167,14 @@ def calibrate_language(
     """Thresholds and rates of the language `tag`.
 
     `right` has a row a concept (concept_id and the rules' columns), `wrong` a row a wrong item (the same, and
-    `kind`, one of `damages`).
+    `kind`, one of `damages`). Made items count where they were made of a right row that passes the recipe's
+    rules, rows that reviewers found wrong where they pass them.
     """
     rows = len(right)
     right = right.filter(holds(rules, tag))
-    wrong = wrong.filter(
-        pl.col("kind").is_in(damages), pl.col("concept_id").is_in(right["concept_id"].implode())
-    )
+    made_of = pl.col("concept_id").is_in(right["concept_id"].implode())
+    counts = pl.when(pl.col("kind") == JUDGED).then(holds(rules, tag)).otherwise(made_of)
+    wrong = wrong.filter(pl.col("kind").is_in(damages), counts)
     number = pl.col("kind").replace_strict({name: n for n, name in enumerate(damages)}, return_dtype=pl.Int64)
     wrong = wrong.with_columns(number.alias("number"), holds(rules, tag).alias("accepted"))
     movable = [rule for rule in rules if direction(rule)]
@@ -170,7 +192,8 @@ def calibrate_language(
     whole = part(fold_right >= 0, fold_wrong >= 0)
     loose = np.full(len(movable), -_UNMEASURED)
     enough = len(right) >= MIN_ROWS
-    fit = whole.items >= (MIN_ITEMS if enough else np.inf)
+    least = np.array([MIN_JUDGED if kind == JUDGED else MIN_ITEMS for kind in damages])
+    fit = (whole.items >= least) & enough
     bounds = _tighten(whole, loose, fit, policy)
     kept, held_out = 0, np.zeros(len(damages), np.int64)
     for fold in range(FOLDS):

@@ -24,6 +24,13 @@ def calibrate(
         str | None,
         typer.Option(help="Leave other languages at the recipe's thresholds.  \\[default: the set's]"),
     ] = None,
+    verdicts: Annotated[
+        bool,
+        typer.Option(
+            "--verdicts",
+            help="Rows that reviewers judged major or wrong (`mldata review`) count as wrong items, too.",
+        ),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the tables, write nothing.")] = False,
     work: Annotated[Path | None, typer.Option(help="The work store, if it was moved.")] = None,
 ) -> None:
@@ -39,15 +46,25 @@ def calibrate(
       mldata calibrate sets/en_prefs --dry-run
 
       mldata calibrate sets/en_prefs --false-accept 0.005 --max-loss 0.1
+
+      mldata calibrate sets/en_prefs --verdicts
     """
     from mldata import library, shards
     from mldata.cli import screen
 
     found = library.calibrate(
-        path, false_accept=false_accept, max_loss=max_loss, targets=targets, work=work, dry_run=dry_run
+        path,
+        false_accept=false_accept,
+        max_loss=max_loss,
+        targets=targets,
+        work=work,
+        verdicts=verdicts,
+        dry_run=dry_run,
     )
     _thresholds(found)
     _false_accepts(found)
+    if verdicts:
+        _judged(found)
     if dry_run:
         screen.verdict(found)
         screen.console.print("nothing was written (--dry-run)")
@@ -107,4 +124,21 @@ def _false_accepts(calibration: Calibration) -> None:
     console.print(
         f"shares of wrong items that are accepted; {percent(calibration.false_accept)} was asked for. "
         "Calibrated: of concepts that had no part in finding the thresholds, with 95 % Wilson intervals"
+    )
+
+
+def _judged(calibration: Calibration) -> None:
+    """What verdicts had to do with it, and what they can't tell any more."""
+    from mldata.cli.screen import console
+    from mldata.tightening import JUDGED
+
+    languages = calibration.languages.items()
+    counts = {tag: language.damages[JUDGED].items for tag, language in languages}
+    judged = " · ".join(f"{tag} {rows}" for tag, rows in counts.items() if rows) or "none"
+    console.print(
+        f"{JUDGED}: rows that most of their reviewers judged major or wrong and that pass the recipe's "
+        f"rules: {judged}. Fewer than "
+        f"{calibration.min_judged} in a language move no threshold. These verdicts flatter the set that they "
+        "helped choose: to measure it, judge other rows (`mldata review --seed 1`)",
+        soft_wrap=True,
     )

@@ -12,6 +12,9 @@ from mldata import evidence, shards
 from mldata.evidence.damage import DAMAGES
 from mldata.measured import Measured
 from mldata.pipeline import sampled_chunks
+from mldata.review import journal
+from mldata.review.sampling import items
+from mldata.review.verdicts import precision
 from mldata.store import read_table, write_table
 from tests.conftest import bytes_of, oven, train, write_jsonl
 
@@ -218,6 +221,59 @@ def test_a_store_without_wrong_items_is_named_with_the_remedy(command, ours):
     assert done.code == 2
     assert "has no wrong items of es to calibrate on: run the same `mldata build` again" in done.err
     assert done.err.count("\n") == 1
+
+
+def judge_lowest(path, wrong):
+    """Verdicts on all kept rows of es: the `wrong` that similarity_min is least sure of are wrong."""
+    kept = [item for item in items(path, "es", sample=320) if not item.beside.row["reasons"]]
+    kept.sort(key=lambda item: item.beside.row["similarity_min"])
+    lines = [
+        journal.said(item, "ana", "wrong" if number < wrong else "minor") for number, item in enumerate(kept)
+    ]
+    journal.append(path, "ana", lines)
+    return [item.beside.concept_id for item in kept[:wrong]]
+
+
+def test_rows_that_reviewers_found_wrong_tighten_thresholds(command, ours):
+    assert command("calibrate", ours).code == 0
+    without = json.loads((ours / "calibration.json").read_text("utf-8"))["languages"]["es"]
+    command("select", ours, "--no-calibration")
+    wrong = judge_lowest(ours, 30)
+    assert precision(ours)["es"].value < 0.9
+    done = command("calibrate", ours, "--verdicts")
+    assert (done.code, done.err) == (0, "")
+    said = " ".join(done.out.split())
+    assert "and that pass the recipe's rules: es 30." in said
+    assert "These verdicts flatter the set" in said
+    found = json.loads((ours / "calibration.json").read_text("utf-8"))
+    spanish = found["languages"]["es"]
+    assert found["min_judged"] == 20
+    assert (spanish["damages"]["judged_wrong"]["items"], spanish["damages"]["judged_wrong"]["floors"]) == (
+        30,
+        30,
+    )
+    assert spanish["damages"]["judged_wrong"]["held_out"]["count"] <= 2
+    assert spanish["passing"] == without["passing"] - 30
+    assert spanish["thresholds"][0]["value"] > without["thresholds"][0]["value"]
+    written = mldata.open_set(ours).filter(language="es").collect()["concept_id"]
+    assert len(set(written) & set(wrong)) <= 1
+    assert command("verify", ours).code == 0
+    assert "Thresholds were tightened on these verdicts" in command("review", ours, "--summary").out
+
+
+def test_too_few_rows_that_were_found_wrong_move_no_threshold(command, ours):
+    judge_lowest(ours, 10)
+    done = command("calibrate", ours, "--verdicts", "--dry-run")
+    assert "(too few: es)" in next(line for line in done.out.splitlines() if "judged_wrong" in line)
+    found = mldata.calibrate(ours, verdicts=True, dry_run=True).languages["es"]
+    assert found.damages["judged_wrong"].verdict == "too_little_data"
+    assert found.damages["judged_wrong"].items == 10
+
+
+def test_without_verdicts_there_is_nothing_to_calibrate_on(command, ours):
+    done = command("calibrate", ours, "--verdicts")
+    assert done.code == 2
+    assert "is judged yet: begin with `mldata review" in done.err
 
 
 @pytest.fixture(scope="module")
