@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from mldata import attempts, pipeline, screening, selection, shards, tightening
 from mldata.calibration import Calibration, tightened
+from mldata.differences import Difference, compare
 from mldata.errors import InputError
 from mldata.exports import export
 from mldata.languages import language
@@ -29,7 +30,7 @@ from mldata.sources import Format, Source, open_source
 from mldata.sources.aligned import Aligned, open_aligned
 from mldata.tasks import Task
 
-__all__ = ["build", "calibrate", "export", "finish", "open_set", "plan", "select", "verify"]
+__all__ = ["build", "calibrate", "diff", "export", "finish", "open_set", "plan", "select", "verify"]
 
 Groups = Literal["partial", "quorum", "complete"]
 Repeats = Literal["report", "drop", "off"]
@@ -323,6 +324,14 @@ def _policy(recipe: Policy, groups: Groups | None, quorum: int | None, **more: A
     except ValidationError as error:
         first = error.errors()[0]
         raise InputError(f"{first['loc'][0]}: {first['msg']}") from None
+
+
+def diff(a: str | Path, b: str | Path, *, languages: str | None = None, rows: int = 0) -> Difference:
+    """What changed between the sets `a` and `b`, in all languages or in those named ("es,fr").
+
+    `rows` is how many changed rows of each kind and language are given with their texts.
+    """
+    return compare(Path(a), Path(b), languages=languages, rows=rows)
 
 
 def verify(path: str | Path) -> Manifest:
