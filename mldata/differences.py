@@ -278,7 +278,9 @@ def _reasons(pairs: pl.DataFrame, tag: str, a: Manifest, b: Manifest) -> pl.Data
 
 def _why(other: Literal["a", "b"] | str, tag: str, manifest: Manifest) -> pl.Expr:
     """The reasons that a row has in the other set, or why it isn't there."""
-    absent = "language not in it" if tag not in (manifest.anchor, *manifest.targets) else "concept not in it"
+    absent = "concept not in it" if manifest.so_far is None else "concept not in it so far"
+    if tag not in (manifest.anchor, *manifest.targets):
+        absent = "language not in it"
     listed = pl.col(f"reasons_{other}")
     return pl.when(pl.col(f"kept_{other}").is_null()).then(pl.lit([absent])).otherwise(listed)
 

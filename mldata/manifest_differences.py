@@ -47,6 +47,7 @@ def facts(a: Manifest, b: Manifest, languages: Sequence[str] | None = None) -> l
         return languages is None or tag in languages
 
     add("source", _beside(_source(a), _source(b)))
+    add("so far", [("chunks", _part(a), _part(b))])
     add("languages", _languages(a, b))
     add("engines", _engines(a.engines, b.engines))
     targets = [tag for tag in a.targets if tag in b.targets and mine(tag)]
@@ -74,6 +75,11 @@ def signature_parts(a: str | None, b: str | None) -> tuple[str, str]:
 def _beside(a: Mapping[str, str], b: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
     for name in dict.fromkeys([*a, *b]):
         yield name, a.get(name, NONE), b.get(name, NONE)
+
+
+def _part(manifest: Manifest) -> str:
+    part = manifest.so_far
+    return f"{part.chunks} of {part.of}" if part else "all"
 
 
 def _source(manifest: Manifest) -> dict[str, str]:

@@ -79,7 +79,8 @@ class _Evidence:
 def calibrate(measured: Measured, targets: Sequence[str], policy: CalibrationPolicy) -> Calibration:
     """Thresholds of each of `targets`, from the wrong items in the store; InputError if it has none."""
     recipe, damages = measured.recipe, [damage.name for damage in DAMAGES]
-    sampled = sampled_chunks(measured.store, measured.index)
+    there = set(measured.chunks)
+    sampled = [chunk for chunk in sampled_chunks(measured.store, measured.index) if chunk in there]
     source = _read(measured, sampled, "measure", measured.anchor, recipe.anchor_rules)
     readable = source.filter(holds(recipe.anchor_rules, measured.anchor))["concept_id"].implode()
     languages = {}
