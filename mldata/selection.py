@@ -217,7 +217,7 @@ class _Selection:
         for chunk in self.measured.index.chunks:
             if chunk in done:
                 self._chunk(chunk)
-            else:  # near-duplicates and leaks are questions about the whole source
+            elif self.screening.looks:  # near-duplicates and leaks are questions about the whole source
                 self.screening.chunk(chunk_table(self.measured.store, self.measured.index.digest, chunk))
         files = [
             shards.file_facts(self.folder, path, split, rows)
