@@ -61,7 +61,7 @@ def tasks(measured: Measured, targets: Sequence[str], number: int) -> Iterator[T
             continue
         every = measured.recipe.retry == "all"  # no evidence needs to be read to know that
         median = None if every else median_length_ratio(measured, tag)
-        for chunk in measured.index.chunks:
+        for chunk in measured.chunks:
             tried: tuple[int, ...] | None = ()
             if not every:
                 if chunk not in readable:

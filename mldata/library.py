@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from mldata import attempts, pipeline, screening, selection, shards, tightening
 from mldata.calibration import Calibration, tightened
+from mldata.differences import Difference, compare
 from mldata.errors import InputError
 from mldata.exports import export
 from mldata.languages import language
@@ -26,11 +27,12 @@ from mldata.pipeline import Plan
 from mldata.recipe import CalibrationPolicy, Licence, Policy, Recipe, load_recipe
 from mldata.review.verdicts import not_right
 from mldata.shards import Manifest
+from mldata.so_far import begin, measured_so_far
 from mldata.sources import Format, Source, open_source
 from mldata.sources.aligned import Aligned, open_aligned
 from mldata.tasks import Task
 
-__all__ = ["build", "calibrate", "export", "finish", "open_set", "plan", "select", "verify"]
+__all__ = ["build", "calibrate", "diff", "export", "finish", "open_set", "plan", "select", "verify"]
 
 Groups = Literal["partial", "quorum", "complete"]
 Repeats = Literal["report", "drop", "off"]
@@ -190,13 +192,14 @@ def finish(
     screening.read_evaluations(policy_made, made.anchor)
     with Peak() as peak:
         count = workers or default_workers(recipe)
+        measured = Measured.of_plan(made)
+        begin(measured, Path(out))
         pipeline.run(made.job, made.missing, workers=count, done=done)
         facts: dict[str, Any] = {
             "command": sys.argv,
             "machine": f"{platform.platform()}, {os.cpu_count()} CPUs, Python {platform.python_version()}",
             "tasks_run": len(made.missing),
         }
-        measured = Measured.of_plan(made)
         wanted = calibration and recipe.calibration.enabled
         found = tightening.calibrate(measured, made.targets, recipe.calibration) if wanted else None
         applied = selection.change_rules(tightened(found, recipe.rules, made.targets), rules)
@@ -204,6 +207,7 @@ def finish(
         for number in range(1, max(map(len, made.job.retries.values()), default=0) + 1):
             tasks = pipeline.undone(made.job, attempts.tasks(measured, made.targets, number))
             more(tasks)
+            begin(measured, Path(out), number)
             pipeline.run(made.job, tasks, workers=count, done=done)
             facts["tasks_run"] += len(tasks)
         manifest = selection.select(
@@ -238,15 +242,20 @@ def select(
     decontaminate: Sequence[str] | None = None,
     calibration: bool = True,
     work: str | Path | None = None,
+    so_far: bool = False,
 ) -> Manifest:
     """Choose again from the store of the set `path`, and write it (or `out`). No engine is opened.
 
     `rules` change those of the recipe, as the set's calibration.json tightened them unless `calibration` is
     false; what an earlier `select` changed doesn't carry over.
+
+    With `so_far` a build of `path` may be at work or interrupted: the set is made of the chunks that are done
+    in all its languages, and says so (`Manifest.so_far`). Thresholds are calibrated on those of the sampled
+    chunks that are done, and are the recipe's while none is. The finished build replaces the set; InputError
+    where a finished set would be replaced.
     """
     path = Path(path)
-    measured = Measured.of_set(path, Path(work) if work else None)
-    found = shards.read_calibration(path, shards.read_manifest(path)) if calibration else None
+    measured, found = _to_select_from(path, Path(work) if work else None, calibration, so_far)
     policy_made = _policy(
         measured.recipe.select,
         policy,
@@ -255,8 +264,8 @@ def select(
         near_duplicates=near_duplicates,
         decontaminate=decontaminate,
     )
-    if out is not None and Path(out).resolve() != path.resolve():
-        place, index = Path(out).resolve(), measured.index
+    if so_far or (out is not None and Path(out).resolve() != path.resolve()):
+        place, index = Path(out or path).resolve(), measured.index
         shards.check_place(place, index.uri, index.name, [measured.store.root], overwrite=False)
     return selection.select(
         measured,
@@ -267,6 +276,33 @@ def select(
         calibration=found,
         run={"command": sys.argv},
     )
+
+
+def _to_select_from(
+    path: Path, work: Path | None, calibration: bool, unfinished: bool
+) -> tuple[Measured, Calibration | None]:
+    """What a set was selected from, or its build has done so far, and what tightens the thresholds."""
+    if not unfinished:
+        manifest = _finished(path)
+        found = shards.read_calibration(path, manifest) if calibration else None
+        return Measured.of_set(path, work), found
+    measured = measured_so_far(path, work)
+    policy = measured.recipe.calibration
+    sampled = set(pipeline.sampled_chunks(measured.store, measured.index))
+    if not (calibration and policy.enabled and sampled & set(measured.chunks)):
+        return measured, None
+    return measured, tightening.calibrate(measured, tuple(measured.translate), policy)
+
+
+def _finished(path: Path) -> Manifest:
+    """The manifest of a set whose build was finished; InputError for another."""
+    manifest = shards.read_manifest(path)
+    if manifest.so_far is not None:
+        raise InputError(
+            f"{path} holds what its build had done so far: finish the build, or choose again from what is "
+            f"done by now with `mldata select {path} --so-far`"
+        )
+    return manifest
 
 
 def calibrate(
@@ -286,7 +322,7 @@ def calibrate(
     major or wrong count as wrong items. `dry_run` writes nothing.
     """
     path = Path(path)
-    manifest = shards.read_manifest(path)
+    manifest = _finished(path)
     measured = Measured.of_set(path, Path(work) if work else None)
     policy = _calibration_policy(measured.recipe, false_accept, max_loss)
     chosen = selection.select_targets(targets, measured) if targets else manifest.targets
@@ -327,6 +363,14 @@ def _policy(recipe: Policy, groups: Groups | None, quorum: int | None, **more: A
     except ValidationError as error:
         first = error.errors()[0]
         raise InputError(f"{first['loc'][0]}: {first['msg']}") from None
+
+
+def diff(a: str | Path, b: str | Path, *, languages: str | None = None, rows: int = 0) -> Difference:
+    """What changed between the sets `a` and `b`, in all languages or in those named ("es,fr").
+
+    `rows` is how many changed rows of each kind and language are given with their texts.
+    """
+    return compare(Path(a), Path(b), languages=languages, rows=rows)
 
 
 def verify(path: str | Path) -> Manifest:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
 
-from mldata import given, shards
+from mldata import __version__, given, shards
 from mldata.chunks import SourceIndex, load_index
 from mldata.engine import Engine
 from mldata.errors import InputError
@@ -17,9 +17,9 @@ from mldata.evidence.signatures import signatures
 from mldata.licences import allows_commercial
 from mldata.pipeline import Plan
 from mldata.recipe import Recipe, Rule
-from mldata.shards import EngineFacts, RetryFacts
+from mldata.shards import EngineFacts, Made, RetryFacts
 from mldata.store import Store, read_table
-from mldata.tasks import file_of
+from mldata.tasks import FOLDERS, Task, file_of
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class Measured:
 
     store: Store
     index: SourceIndex
+    chunks: tuple[str, ...] = field(repr=False)
+    """Those of the source's chunks that are done: all of them, unless the build is unfinished."""
     recipe: Recipe
     anchor: str
     routes: Mapping[str, str]
@@ -44,6 +46,8 @@ class Measured:
     """Target -> its further attempts."""
     retry_rules: tuple[Rule, ...] = ()
     """The rules that decided which rows were tried again."""
+    unfinished: bool = False
+    """Whether the build that measures all this has more to do, or had when this was read."""
 
     @classmethod
     def of_plan(cls, plan: Plan) -> Measured:
@@ -52,6 +56,7 @@ class Measured:
         return cls(
             store=Store(job.work),
             index=plan.index,
+            chunks=plan.index.chunks,
             recipe=plan.recipe,
             anchor=plan.anchor,
             routes={target: str(there) for target, (there, _) in job.routes.items()}
@@ -91,30 +96,61 @@ class Measured:
             raise InputError(
                 f"the work store of {path} isn't at {store.root}: give its place with --work, or build again"
             )
+        return cls.of(manifest, store, index)
+
+    @classmethod
+    def of(cls, made: Made, store: Store, index: SourceIndex) -> Measured:
+        """What `made` says was made of the source `index`, all of it, in `store`."""
         return cls(
             store=store,
-            index=replace(index, uri=manifest.source.uri, name=manifest.source.name),
-            recipe=manifest.recipe,
-            anchor=manifest.anchor,
-            routes=manifest.routes,
-            translate=manifest.translate_digests,
-            measure=manifest.measure_digests,
-            engines=tuple(manifest.engines),
-            signatures=manifest.signatures,
-            translators=manifest.translators,
-            retries={target: tuple(retries) for target, retries in manifest.retries.items()},
-            retry_rules=tuple(manifest.retry_rules),
+            index=replace(index, uri=made.source.uri, name=made.source.name),
+            chunks=index.chunks,
+            recipe=made.recipe,
+            anchor=made.anchor,
+            routes=made.routes,
+            translate=made.translate_digests,
+            measure=made.measure_digests,
+            engines=tuple(made.engines),
+            signatures=made.signatures,
+            translators=made.translators,
+            retries={target: tuple(retries) for target, retries in made.retries.items()},
+            retry_rules=tuple(made.retry_rules),
+        )
+
+    def made(self) -> Made:
+        """The same as a manifest says it."""
+        return Made(
+            mldata=__version__,
+            recipe=self.recipe,
+            anchor=self.anchor,
+            source=shards.source_facts(self.index),
+            engines=list(self.engines),
+            signatures=dict(self.signatures),
+            routes=dict(self.routes),
+            translate_digests=dict(self.translate),
+            measure_digests=dict(self.measure),
+            translators=dict(self.translators),
+            retries={target: list(retries) for target, retries in self.retries.items()},
+            retry_rules=list(self.retry_rules),
         )
 
     def evidence(self, tag: str, chunk: str, attempt: int = 0, tried: Sequence[int] = ()) -> pl.DataFrame:
         """Evidence of a chunk's rows, or of those that an attempt took up; SetError if it can't be read."""
-        digest = self.retries[tag][attempt - 1].measure_digest if attempt else self.measure[tag]
-        return _frame(self.store.path("measure", digest, tag, file_of(chunk, tried)))
+        return _frame(self.path(Task("measure", tag, chunk, attempt, tuple(tried))))
 
     def translated_path(self, tag: str, chunk: str, attempt: int = 0, tried: Sequence[int] = ()) -> Path:
         """The file of a chunk's translations."""
-        digest = self.retries[tag][attempt - 1].translate_digest if attempt else self.translate[tag]
-        return self.store.path("translate", digest, tag, file_of(chunk, tried))
+        return self.path(Task("translate", tag, chunk, attempt, tuple(tried)))
+
+    def path(self, task: Task) -> Path:
+        """The file that a task of translating or measuring makes, as `Job.path` has it."""
+        first = self.translate if task.stage == "translate" else self.measure
+        digest = first[task.language]
+        if task.attempt:
+            retry = self.retries[task.language][task.attempt - 1]
+            digest = retry.translate_digest if task.stage == "translate" else retry.measure_digest
+        stage = FOLDERS[task.stage]
+        return self.store.path(stage, digest, task.language, file_of(task.chunk, task.tried))
 
 
 def engine_facts(engines: Sequence[Engine]) -> tuple[EngineFacts, ...]:
@@ -136,11 +172,13 @@ def holds(rules: Sequence[Rule], tag: str) -> pl.Expr:
 
 
 def median_length_ratio(measured: Measured, target: str) -> float | None:
-    """Median length ratio of a language over the whole source."""
+    """Median length ratio of a language over the whole source, or what is measured of it so far."""
     paths = [
         measured.store.path("measure", measured.measure[target], target, chunk)
         for chunk in measured.index.chunks
     ]
+    if measured.unfinished:
+        paths = [path for path in paths if path.exists()]
     if not paths:
         return None
     try:

@@ -35,6 +35,9 @@ from mldata.text import split
 from mldata.translate import Translator, open_translator
 from mldata.translate.routes import Network, Route, wants_texts
 
+ROUND = 16
+"""Chunks of a round for each worker: at the end of a round's stage workers wait for the last of them, and an
+engine with a model for each language loads the next one, which should be little beside 16 tasks of it."""
 SAMPLED_CONCEPTS = 256
 """Concepts of which wrong items are made: of 256 of a kind, none accepted means under 1.5 % (95 %)."""
 
@@ -483,6 +486,19 @@ def undone(job: Job, tasks: Iterable[Task]) -> list[Task]:
 def run(
     job: Job, tasks: Sequence[Task], *, workers: int, done: Callable[[Task], None] = lambda task: None
 ) -> None:
-    """Do `tasks`, stage by stage: a stage reads what the one before it wrote."""
-    stages = [[task for task in tasks if task.stage == stage] for stage in FOLDERS]
-    local.run(job, stages, workers, done)
+    """Do `tasks`, some chunks after the other, and of these stage by stage: a stage reads what the one
+    before it wrote."""
+    local.run(job, in_rounds(tasks, job.sampled, ROUND * workers), workers, done)
+
+
+def in_rounds(tasks: Sequence[Task], first: frozenset[str], size: int) -> list[list[Task]]:
+    """The stages of `size` chunks, then those of the next: long before a build ends, some chunks are done in
+    all languages, and can be looked at. Chunks of `first`, which calibration needs, come first."""
+    chunks = sorted(dict.fromkeys(task.chunk for task in tasks), key=lambda chunk: chunk not in first)
+    number = {chunk: place // size for place, chunk in enumerate(chunks)}
+    rounds: dict[tuple[int, Stage], list[Task]] = {
+        (one, stage): [] for one in sorted(set(number.values())) for stage in FOLDERS
+    }
+    for task in tasks:
+        rounds[number[task.chunk], task.stage].append(task)
+    return [stage for stage in rounds.values() if stage]

@@ -103,6 +103,11 @@ class Screening:
             near = duplicates.find(store, index, anchor, policy.near_duplicate_threshold)
         return cls(policy, anchor, near, evaluations)
 
+    @property
+    def looks(self) -> bool:
+        """Whether anything is looked for: then every chunk has to be read, whether it is selected or not."""
+        return self.near is not None or self.evaluations is not None
+
     def chunk(self, source: pa.Table) -> tuple[list[list[str]], npt.NDArray[np.bool_]]:
         """The next chunk's concepts: reasons to set each aside, [] for most, and which are test rows."""
         ids, prompts = source["concept_id"].to_pylist(), source["prompt"].to_pylist()

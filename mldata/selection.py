@@ -19,17 +19,18 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute
 
-from mldata import __version__, attempts, given, shards
+from mldata import attempts, given, shards
 from mldata.calibration import FILE, Calibration
 from mldata.chunks import SourceIndex, chunk_table, source_folder
 from mldata.concepts import FIELDS
 from mldata.errors import InputError
 from mldata.languages import canonical
 from mldata.measured import Measured, is_lacking, median_length_ratio
+from mldata.pipeline import sampled_chunks
 from mldata.recipe import Policy, Rule, parse_comparison
 from mldata.report import card
 from mldata.screening import SET_ASIDE, Screening
-from mldata.shards import EngineFacts, LanguageCounts, Manifest, ShardWriter
+from mldata.shards import EngineFacts, LanguageCounts, Manifest, ShardWriter, SoFar
 from mldata.store import read_table
 
 NOT_KEPT = {
@@ -132,6 +133,8 @@ def select(
     out = out.resolve()
     try:
         with shards.replacing(out) as folder:
+            if measured.unfinished:
+                _keep_finished(out)
             manifest = _Selection(measured, folder, targets, rules, policy).run(out)
             if calibration is not None:
                 shards.write_json(folder / FILE, calibration)
@@ -144,6 +147,16 @@ def select(
             raise InputError(f"no space left for {out}: free some and run the same command again") from None
         raise
     return manifest
+
+
+def _keep_finished(out: Path) -> None:
+    """InputError where a finished set would make room for an unfinished one. Asked while `out` is locked:
+    its build may just have come to an end."""
+    if (out / "manifest.json").is_file() and shards.read_manifest(out).so_far is None:
+        raise InputError(
+            f"{out} is a finished set, and would be replaced by what a build has done so far: choose another "
+            "place with --out"
+        )
 
 
 @dataclass
@@ -200,8 +213,12 @@ class _Selection:
         }
 
     def run(self, out: Path) -> Manifest:
+        done = set(self.measured.chunks)
         for chunk in self.measured.index.chunks:
-            self._chunk(chunk)
+            if chunk in done:
+                self._chunk(chunk)
+            elif self.screening.looks:  # near-duplicates and leaks are questions about the whole source
+                self.screening.chunk(chunk_table(self.measured.store, self.measured.index.digest, chunk))
         files = [
             shards.file_facts(self.folder, path, split, rows)
             for split, writer in self.writers.items()
@@ -390,13 +407,9 @@ class _Selection:
             for tag, tally in self.tallies.items()
         }
         return Manifest(
-            mldata=__version__,
-            recipe=measured.recipe,
-            anchor=measured.anchor,
+            **dict(measured.made()),
             targets=list(self.targets),
-            source=shards.source_facts(measured.index),
-            engines=list(measured.engines),
-            signatures=dict(measured.signatures),
+            so_far=self._so_far() if measured.unfinished else None,
             rules=self.rules,
             select=self.policy,
             near_duplicates=self.screening.near_duplicate_facts(),
@@ -405,13 +418,18 @@ class _Selection:
             concepts_kept=self.concepts_kept,
             licence=licence(measured.index, measured.engines),
             store=os.path.relpath(measured.store.root.resolve(), out.resolve()),
-            routes=dict(measured.routes),
-            translate_digests=dict(measured.translate),
-            measure_digests=dict(measured.measure),
-            translators=dict(measured.translators),
-            retries={target: list(retries) for target, retries in measured.retries.items()},
-            retry_rules=list(measured.retry_rules),
             files=files,
+        )
+
+    def _so_far(self) -> SoFar:
+        measured = self.measured
+        sampled = set(sampled_chunks(measured.store, measured.index))
+        return SoFar(
+            chunks=len(measured.chunks),
+            of=len(measured.index.chunks),
+            concepts=self.tallies[measured.anchor].concepts,
+            sampled=len(sampled & set(measured.chunks)),
+            of_sampled=len(sampled),
         )
 
 

@@ -142,18 +142,44 @@ class RetryFacts(_Model):
     measure_digest: str
 
 
-class Manifest(_Model):
-    """manifest.json: everything the set's rows depend on, and every file with its hash."""
+class SoFar(_Model):
+    """How much of its source a set was selected from, while its build was unfinished."""
+
+    chunks: int = Field(description="chunks that were translated and measured in all languages")
+    of: int = Field(description="chunks of the source")
+    concepts: int = Field(description="concepts of these chunks; `source` counts those of the whole source")
+    sampled: int = Field(description="of the chunks that calibration takes its sample from, those among them")
+    of_sampled: int
+
+
+class Made(_Model):
+    """What was translated and measured, of what and by whom: what there is to select from in a work store."""
 
     format_version: Literal[1] = 1
-    mldata: str = Field(description="version of mldata that wrote the set")
+    mldata: str = Field(description="version of mldata that wrote this")
     recipe: Recipe
     anchor: str
-    targets: list[str] = Field(description="languages selected, in the order of a concept's rows")
     source: SourceFacts
     engines: list[EngineFacts]
     signatures: dict[str, str] = Field(
         description="evidence column -> what computed it: compare like with like"
+    )
+    routes: dict[str, str] = Field(description="every language measured -> its route")
+    translate_digests: dict[str, str]
+    measure_digests: dict[str, str]
+    translators: dict[str, str] = Field(default={}, description="language translated -> engines of its route")
+    retries: dict[str, list[RetryFacts]] = Field(default={}, description="further attempts, in order")
+    retry_rules: list[Rule] = Field(
+        default=[], description="the rules a row had to break to be tried again, as they were at the build"
+    )
+
+
+class Manifest(Made):
+    """manifest.json: everything the set's rows depend on, and every file with its hash."""
+
+    targets: list[str] = Field(description="languages selected, in the order of a concept's rows")
+    so_far: SoFar | None = Field(
+        default=None, description="the build wasn't finished, and this is what was done; null: it was"
     )
     rules: list[Rule] = Field(
         description="the rules applied: the recipe's, tightened by calibration, changed by the command line"
@@ -168,14 +194,6 @@ class Manifest(_Model):
     concepts_kept: int
     licence: str = Field(description="what the source's and the engines' licences leave")
     store: str = Field(description="the work store, relative to the set")
-    routes: dict[str, str] = Field(description="every language measured -> its route")
-    translate_digests: dict[str, str]
-    measure_digests: dict[str, str]
-    translators: dict[str, str] = Field(default={}, description="language translated -> engines of its route")
-    retries: dict[str, list[RetryFacts]] = Field(default={}, description="further attempts, in order")
-    retry_rules: list[Rule] = Field(
-        default=[], description="the rules a row had to break to be tried again, as they were at the build"
-    )
     files: list[FileFacts]
 
 

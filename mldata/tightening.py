@@ -95,7 +95,8 @@ def calibrate(
     recipe, damages = measured.recipe, [damage.name for damage in DAMAGES]
     if judged is not None:
         damages.append(JUDGED)
-    sampled = sampled_chunks(measured.store, measured.index)
+    there = set(measured.chunks)
+    sampled = [chunk for chunk in sampled_chunks(measured.store, measured.index) if chunk in there]
     source = _read(measured, sampled, "measure", measured.anchor, recipe.anchor_rules)
     readable = source.filter(holds(recipe.anchor_rules, measured.anchor))["concept_id"].implode()
     languages = {}

@@ -14,6 +14,7 @@ import typer
 from mldata import __version__
 from mldata.cli.build import build
 from mldata.cli.calibrate import calibrate
+from mldata.cli.diff import diff
 from mldata.cli.doctor import doctor
 from mldata.cli.export import export
 from mldata.cli.inspect import inspect
@@ -52,7 +53,7 @@ def _main(
     pass
 
 
-for command in (build, select, calibrate, inspect, review, export, verify, rules, languages, doctor):
+for command in (build, select, calibrate, inspect, review, diff, export, verify, rules, languages, doctor):
     app.command()(command)
 app.add_typer(models)
 

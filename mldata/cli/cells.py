@@ -43,8 +43,8 @@ def as_markdown(frame: pl.DataFrame) -> str:
     """A Markdown table, long texts cut."""
     flat = _short(_flat(frame))
     rule = ["---:" if kind.is_numeric() else "---" for kind in frame.schema.values()]
-    rows = [[_markdown(name) for name in flat.columns], rule]
-    rows += [["" if cell is None else _markdown(cell) for cell in row] for row in flat.iter_rows()]
+    rows = [[markdown(name) for name in flat.columns], rule]
+    rows += [["" if cell is None else markdown(cell) for cell in row] for row in flat.iter_rows()]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
@@ -91,7 +91,11 @@ def _text(name: str, kind: pl.DataType) -> pl.Expr:
 
 def _as_json_text(value: Any) -> str:
     whole = value.to_list() if isinstance(value, pl.Series) else value
-    text = json.dumps(whole, ensure_ascii=False, default=str)
+    return escaped(json.dumps(whole, ensure_ascii=False, default=str))
+
+
+def escaped(text: str) -> str:
+    """JSON whose control characters are written as its escapes."""
     return CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
@@ -107,7 +111,7 @@ def _short(flat: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _markdown(cell: str) -> str:
+def markdown(cell: str) -> str:
     """A cell that shows as it is: what Markdown and HTML would read is escaped."""
     cell = cell.replace("&", "&amp;").replace("<", "&lt;").replace("\n", " ")
     return re.sub(r"([\\`*_\[\]|~])", r"\\\1", cell)

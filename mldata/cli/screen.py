@@ -207,6 +207,7 @@ def summary(manifest: Manifest, path: Path) -> None:
         f"split · {sum(f.rows for f in data)} rows in {len(data)} shards · "
         f"{size(sum(f.bytes for f in data))} · licence: {manifest.licence}"
     )
+    _so_far(manifest)
     _screening(manifest)
     if calibration is not None:
         verdict(calibration)
@@ -218,6 +219,20 @@ def summary(manifest: Manifest, path: Path) -> None:
     peak = f", peak memory {size(run['peak_memory_bytes'])}" if "peak_memory_bytes" in run else ""
     console.print(f"[bold]{escape(str(path))}[/bold]{took}{peak}")
     console.print(f"next: mldata inspect {path}", soft_wrap=True, markup=False)
+
+
+def _so_far(manifest: Manifest) -> None:
+    """Of a set whose build wasn't finished: how much of the source it is of."""
+    part = manifest.so_far
+    if part is None:
+        return
+    thresholds = "the recipe's" if manifest.calibration is None else "calibrated"
+    console.print(
+        f"[bold]Partial[/bold]: {part.chunks} of {part.of} chunks were done in all languages "
+        f"({part.concepts} of {manifest.source.concepts} concepts) · thresholds: {thresholds} "
+        f"({part.sampled} of {part.of_sampled} sampled chunks done) · the finished build replaces this set",
+        soft_wrap=True,
+    )
 
 
 def requests(work: Path) -> None:

@@ -33,23 +33,35 @@ def select(
     near_duplicates: Annotated[NearDuplicates | None, typer.Option(help=NEAR_DUPLICATES_HELP)] = None,
     decontaminate: Annotated[list[str] | None, typer.Option(help=DECONTAMINATE_HELP)] = None,
     work: Annotated[Path | None, typer.Option(help="The work store, if it was moved.")] = None,
+    so_far: Annotated[
+        bool,
+        typer.Option("--so-far", help="Make the set of what an unfinished build has done so far; see above."),
+    ] = False,
 ) -> None:
     """Rewrite a set's shards with other rules, languages or group policy: no engine, seconds.
 
     Rules start from the set's recipe and calibration.json each time, and `--rule` wins over both; what an
     earlier `select` changed does not carry over.
 
+    With --so-far, SET is one that `mldata build` is still making, or was interrupted in: the set holds the
+    chunks of the source that are translated and measured in all languages by now (once the build tries rows
+    again, those that are through with it). Thresholds are calibrated as soon as sampled chunks are among
+    them, and are the recipe's before. The set says that it is partial; the build isn't disturbed, and
+    replaces it when it is finished. A finished set is never replaced by a partial one: give --out.
+
     [bold]Examples[/bold]
 
       mldata select sets/en_prefs --rule "similarity>=0.85" --policy complete --targets es,fr,pt
 
       mldata select sets/en_prefs --out sets/strict --rule "back_chrf>=55" --rule "numbers>=1"
+
+      mldata select sets/prefs --so-far
     """
     from mldata import library
     from mldata.cli import screen
     from mldata.shards import read_manifest
 
-    before = read_manifest(path).contamination
+    before = None if so_far else read_manifest(path).contamination
     manifest = library.select(
         path,
         out=out,
@@ -62,6 +74,7 @@ def select(
         decontaminate=decontaminate,
         calibration=not no_calibration,
         work=work,
+        so_far=so_far,
     )
     screen.summary(manifest, out or path)
     if before and not manifest.contamination:

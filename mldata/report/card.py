@@ -40,6 +40,7 @@ def _body(manifest: Manifest) -> list[str]:
         f"{manifest.concepts_kept} of {manifest.source.concepts} preference pairs "
         f"({anchor.train} train, {anchor.test} test), translated from `{manifest.anchor}` and verified. "
         "All rows of a concept stand together in one shard, the anchor first.",
+        *_so_far(manifest),
         "",
         "| language | route | measured | flipped | passed | kept | dropped because |",
         "|---|---|---|---|---|---|---|",
@@ -54,6 +55,20 @@ def _body(manifest: Manifest) -> list[str]:
     lines += [f"- source: {_rule(rule)}" for rule in manifest.recipe.anchor_rules]
     lines += [f"- {_rule(rule)}" for rule in manifest.rules]
     return lines
+
+
+def _so_far(manifest: Manifest) -> list[str]:
+    """What a reader must know of a set whose build wasn't finished."""
+    part = manifest.so_far
+    if part is None:
+        return []
+    thresholds = "are the recipe's" if manifest.calibration is None else "were calibrated on what was done"
+    return [
+        "",
+        f"**Partial**: the build wasn't finished. This is {part.chunks} of {part.of} chunks, "
+        f"{part.concepts} of {manifest.source.concepts} source concepts; thresholds {thresholds} "
+        f"({part.sampled} of {part.of_sampled} sampled chunks). The finished set differs.",
+    ]
 
 
 def _calibration(calibration: Calibration) -> list[str]:
