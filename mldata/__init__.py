@@ -4,7 +4,8 @@
 
     if __name__ == "__main__":  # workers import the script too
         manifest = mldata.build("en_prefs", targets="12", out="sets/en_prefs")
-        rows = mldata.open_set("sets/en_prefs")  # a Polars LazyFrame
+        prefs = mldata.open_set("sets/en_prefs")
+        rows = prefs.scan()  # a Polars LazyFrame; also prefs.datasets() and prefs.concepts()
 
 Names resolve when they are used: `import mldata` alone costs nothing.
 """
@@ -14,10 +15,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["build", "calibrate", "export", "open_set", "plan", "select", "verify"]
+__all__ = ["AlignedSet", "build", "calibrate", "export", "open_set", "plan", "push", "select", "verify"]
 
 if TYPE_CHECKING:
-    from mldata.library import build, calibrate, export, open_set, plan, select, verify
+    from mldata.library import AlignedSet, build, calibrate, export, open_set, plan, push, select, verify
 
 
 def __getattr__(name: str) -> Any:

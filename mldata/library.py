@@ -11,10 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-import polars as pl
 from pydantic import ValidationError
 
-from mldata import attempts, pipeline, screening, selection, shards, tightening
+from mldata import attempts, hub, pipeline, screening, selection, shards, tightening
+from mldata.aligned_set import AlignedSet, open_set
 from mldata.calibration import Calibration, tightened
 from mldata.errors import InputError
 from mldata.exports import export
@@ -23,13 +23,14 @@ from mldata.measured import Measured
 from mldata.memory import Peak
 from mldata.models import uses_gpu
 from mldata.pipeline import Plan
+from mldata.publishing import push
 from mldata.recipe import CalibrationPolicy, Licence, Policy, Recipe, load_recipe
 from mldata.shards import Manifest
 from mldata.sources import Format, Source, open_source
 from mldata.sources.aligned import Aligned, open_aligned
 from mldata.tasks import Task
 
-__all__ = ["build", "calibrate", "export", "finish", "open_set", "plan", "select", "verify"]
+__all__ = ["AlignedSet", "build", "calibrate", "export", "finish", "open_set", "plan", "push", "select", "verify"]
 
 Groups = Literal["partial", "quorum", "complete"]
 Repeats = Literal["report", "drop", "off"]
@@ -326,12 +327,9 @@ def _policy(recipe: Policy, groups: Groups | None, quorum: int | None, **more: A
 
 
 def verify(path: str | Path) -> Manifest:
-    """Prove the set at `path` whole; SetError names all that is broken."""
-    return shards.verify(Path(path))
+    """Prove the set at `path`, or one of the hub ("hf://org/name"), whole; SetError names all that is broken.
 
-
-def open_set(path: str | Path, split: Literal["train", "test", "all"] = "all") -> pl.LazyFrame:
-    """The rows of a set, lazily: one row a concept and language, a concept's rows together."""
-    manifest = shards.read_manifest(Path(path))
-    wanted = ("train", "test") if split == "all" else (split,)
-    return pl.scan_ipc([Path(path) / f.path for f in manifest.files if f.split in wanted], glob=False)
+    >>> mldata.verify("sets/prefs").licence
+    'that of the source'
+    """
+    return shards.verify(hub.local(path))

@@ -49,7 +49,7 @@ def test_polars_scans_its_shards(built, kept):
 
 def test_open_set_gives_either_split_or_all(built, kept):
     train, test, all_rows = (
-        mldata.open_set(built.path, split).collect() for split in ("train", "test", "all")
+        mldata.open_set(built.path).scan(split).collect() for split in ("train", "test", "all")
     )
     assert counts(all_rows.rows(named=True)) == kept
     assert said_by(all_rows.rows(named=True)) == SAID
@@ -60,7 +60,7 @@ def test_open_set_gives_either_split_or_all(built, kept):
 
 
 def test_open_set_reads_only_the_columns_asked_for(built, kept):
-    rows = mldata.open_set(str(built.path)).filter(~pl.col("is_anchor")).select("similarity").collect()
+    rows = mldata.open_set(str(built.path)).scan().filter(~pl.col("is_anchor")).select("similarity").collect()
     assert len(rows) == sum(kept.values()) - kept["en"]
     assert rows["similarity"].is_between(0, 1).all()
 
@@ -85,7 +85,7 @@ def test_load_dataset_takes_a_set_without_test_rows(built, kept, load, tmp_path)
     assert run_mldata("select", "set", "--test-share", 0, cwd=tmp_path).code == 0
     found = load(tmp_path / "set")
     assert {split: len(rows) for split, rows in found.items()} == {"train": sum(kept.values())}
-    assert mldata.open_set(tmp_path / "set", "test").collect().is_empty()
+    assert mldata.open_set(tmp_path / "set").scan("test").collect().is_empty()
 
 
 def test_pyarrow_and_duckdb_read_it(built, kept):
@@ -104,7 +104,7 @@ def test_pyarrow_and_duckdb_read_it(built, kept):
 
 
 def test_the_sources_other_columns_stand_beside_every_row(built):
-    rows = mldata.open_set(built.path).select("language", "prompt", pl.col("source").struct.unnest())
+    rows = mldata.open_set(built.path).scan().select("language", "prompt", pl.col("source").struct.unnest())
     topics = {pair["prompt"][0]["content"]: pair["topic"] for pair in PAIRS}
     for row in rows.filter(language="en").collect().rows(named=True):
         assert row["topic"] == topics[row["prompt"][0]["content"]]

@@ -19,6 +19,7 @@ from mldata.cli.export import export
 from mldata.cli.inspect import inspect
 from mldata.cli.languages import languages
 from mldata.cli.models import models
+from mldata.cli.push import push
 from mldata.cli.rules import rules
 from mldata.cli.select import select
 from mldata.cli.verify import verify
@@ -51,7 +52,7 @@ def _main(
     pass
 
 
-for command in (build, select, calibrate, inspect, export, verify, rules, languages, doctor):
+for command in (build, select, calibrate, inspect, export, push, verify, rules, languages, doctor):
     app.command()(command)
 app.add_typer(models)
 

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from mldata.cli.screen import table
 from mldata.concepts import FIELDS
-from mldata.visible import CONTROL, CONTROLS, visible
+from mldata.visible import CONTROL, CONTROLS, markdown, visible
 
 SHOWN = 100
 """Characters of a text in a table's cell."""
@@ -39,12 +39,12 @@ def as_table(frame: pl.DataFrame) -> Table:
     return made
 
 
-def as_markdown(frame: pl.DataFrame) -> str:
+def asmarkdown(frame: pl.DataFrame) -> str:
     """A Markdown table, long texts cut."""
     flat = _short(_flat(frame))
     rule = ["---:" if kind.is_numeric() else "---" for kind in frame.schema.values()]
-    rows = [[_markdown(name) for name in flat.columns], rule]
-    rows += [["" if cell is None else _markdown(cell) for cell in row] for row in flat.iter_rows()]
+    rows = [[markdown(name) for name in flat.columns], rule]
+    rows += [["" if cell is None else markdown(cell) for cell in row] for row in flat.iter_rows()]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
@@ -105,9 +105,3 @@ def _short(flat: pl.DataFrame) -> pl.DataFrame:
         pl.selectors.float().round(3).cast(pl.String),
         (~pl.selectors.float() & ~pl.selectors.string()).cast(pl.String),
     )
-
-
-def _markdown(cell: str) -> str:
-    """A cell that shows as it is: what Markdown and HTML would read is escaped."""
-    cell = cell.replace("&", "&amp;").replace("<", "&lt;").replace("\n", " ")
-    return re.sub(r"([\\`*_\[\]|~])", r"\\\1", cell)
