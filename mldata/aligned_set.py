@@ -79,7 +79,7 @@ class AlignedSet:
         """
         if self.manifest.unpublished:
             raise InputError(
-                f"the dropped rows of {self.path} weren't published with it; `mldata push --with-dropped` does"
+                f"the dropped rows of {self.path} weren't published with it (`mldata push --with-dropped`)"
             )
         return inspection.dropped_rows(self.path, self.manifest)
 
@@ -94,21 +94,21 @@ class AlignedSet:
         >>> prefs["train"].column_names[:6]
         ['concept_id', 'language', 'is_anchor', 'prompt', 'chosen', 'rejected']
         """
-        from datasets import Dataset, DatasetDict, Features, load_dataset
+        from datasets import Dataset, DatasetDict, DatasetInfo, Features, load_dataset
 
-        facts = {split: [f for f in self.manifest.files if f.split == split] for split in SPLITS}
-        files = {
-            split: [str(self.path / f.path) for f in listed]
-            for split, listed in facts.items()
-            if any(f.rows for f in listed)
-        }
+        listed = [f for f in self.manifest.files if f.split in SPLITS and f.rows]
+        files: dict[str, list[str]] = {}
+        for file in listed:
+            files.setdefault(file.split, []).append(str(self.path / file.path))
         made = load_dataset("arrow", data_files=files) if files else DatasetDict()
-        for split in SPLITS:
-            if split not in made:
-                with pa.memory_map(str(self._shards(split)[0])) as file:
-                    schema = pa.ipc.open_file(file).schema
-                made[split] = Dataset(schema.empty_table(), features=Features.from_arrow_schema(schema))
-        return DatasetDict({split: made[split] for split in SPLITS})
+        if len(made) < len(SPLITS):
+            with pa.memory_map(str(self._shards("all")[0])) as mapped:
+                schema = pa.ipc.open_file(mapped).schema
+            empty = Dataset(
+                schema.empty_table(), info=DatasetInfo(features=Features.from_arrow_schema(schema))
+            )
+            return DatasetDict({split: made.get(split, empty) for split in SPLITS})
+        return made
 
     def concepts(self, split: Split = "all") -> Iterator[AlignedConcept]:
         """Whole concepts, in the set's order. SetError where a shard can't be read, or a concept is torn.
@@ -132,7 +132,9 @@ class AlignedSet:
     def _shards(self, split: Split) -> list[Path]:
         if split not in (*SPLITS, "all"):
             raise InputError(f'"{split}" is no split: {", ".join(SPLITS)} or all')
-        return [self.path / f.path for f in self.manifest.files if f.split in SPLITS and split in (f.split, "all")]
+        return [
+            self.path / f.path for f in self.manifest.files if f.split in SPLITS and split in (f.split, "all")
+        ]
 
 
 def open_set(path: str | Path) -> AlignedSet:

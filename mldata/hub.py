@@ -33,7 +33,7 @@ class Repo:
 def repo(uri: str) -> Repo:
     """What "hf://org/name" or "hf://org/name@revision" names; InputError where that is none."""
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
     found = re.fullmatch(r"hf://(?:datasets/)?([^/@]+/[^/@]+)(?:@(\S+))?", uri)
     try:
@@ -47,15 +47,22 @@ def repo(uri: str) -> Repo:
     return Repo(found[1], found[2])
 
 
-def local(path: str | Path) -> Path:
-    """The folder of a set at a path, or of one of the hub, fetched unless it is in the hub's cache."""
+def local(path: str | Path, *, fetched: bool = False) -> Path:
+    """The folder of a set at a path, or of one of the hub in the hub's cache, brought there first.
+
+    `fetched` says that it was: the hub isn't asked again, which may have another commit by now.
+    """
     if not str(path).startswith(SCHEME):
         return Path(path)
     from huggingface_hub import snapshot_download
 
     wanted = repo(str(path))
     with explained(wanted):
-        return Path(snapshot_download(wanted.id, repo_type="dataset", revision=wanted.revision))
+        return Path(
+            snapshot_download(
+                wanted.id, repo_type="dataset", revision=wanted.revision, local_files_only=fetched
+            )
+        )
 
 
 @contextmanager
@@ -64,13 +71,9 @@ def explained(wanted: Repo, *, doing: str = "") -> Iterator[None]:
 
     `doing` is what holds true after a failure, as "nothing was changed there".
     """
-    from huggingface_hub.errors import (
-        HfHubHTTPError,
-        HTTPError,
-        LocalEntryNotFoundError,
-        OfflineModeIsEnabled,
-        RevisionNotFoundError,
-    )
+    # HTTPError is httpx's or httpx2's, by huggingface_hub's version.
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError  # type: ignore[attr-defined]
+    from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled, RevisionNotFoundError
 
     try:
         yield
@@ -101,8 +104,8 @@ def _refusal(wanted: Repo, status: int, said: str, doing: str) -> str:
     then = f"; {doing}" if doing else ""
     if status == 401:
         return (
-            f"the hub doesn't know who asks for {wanted}{then}: `hf auth login`, or set HF_TOKEN to a token of "
-            "https://huggingface.co/settings/tokens"
+            f"the hub doesn't know who asks for {wanted}{then}: `hf auth login`, or set HF_TOKEN to a token "
+            "of https://huggingface.co/settings/tokens"
         )
     if status == 403:
         return (
@@ -110,7 +113,9 @@ def _refusal(wanted: Repo, status: int, said: str, doing: str) -> str:
             "https://huggingface.co/settings/tokens, or another name"
         )
     if status == 404:
-        return f"the hub has no {wanted}, or your token may not see it{then}: check the name, or `hf auth login`"
+        return (
+            f"the hub has no {wanted}, or your token may not see it{then}: check the name, or `hf auth login`"
+        )
     if status in (409, 412):
         return f"{wanted} was changed by another meanwhile ({said}){then}: run the same command again"
     return f"the hub answered {status} for {wanted} ({said}){then}: run the same command again later"
@@ -121,8 +126,8 @@ def _unreachable(wanted: Repo, error: BaseException, doing: str) -> str:
 
     then = f"; {doing}" if doing else ""
     return (
-        f"{wanted}: {constants.ENDPOINT} can't be reached, or broke off ({first_line(error)}){then}: run the same "
-        "command again when it can"
+        f"{wanted}: {constants.ENDPOINT} can't be reached, or broke off ({first_line(error)}){then}: "
+        "run the same command again when it can"
     )
 
 

@@ -30,7 +30,18 @@ from mldata.sources import Format, Source, open_source
 from mldata.sources.aligned import Aligned, open_aligned
 from mldata.tasks import Task
 
-__all__ = ["AlignedSet", "build", "calibrate", "export", "finish", "open_set", "plan", "push", "select", "verify"]
+__all__ = [
+    "AlignedSet",
+    "build",
+    "calibrate",
+    "export",
+    "finish",
+    "open_set",
+    "plan",
+    "push",
+    "select",
+    "verify",
+]
 
 Groups = Literal["partial", "quorum", "complete"]
 Repeats = Literal["report", "drop", "off"]

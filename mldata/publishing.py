@@ -1,8 +1,8 @@
-"""A set on the Hugging Face hub: proved whole, then published in one commit, so that readers see old or new.
+"""A set on the Hugging Face hub: proved whole, then published in one commit, and readers see old or new.
 
-What is published is a set again: `mldata verify` on a download of it says so. Dropped rows stay at home unless
-asked for, and the manifest then says so; it never names a place on this machine. Nothing but data, the card
-and what explains them leaves it: no run.json, which tells of machine and command.
+What is published is a set again: `mldata verify` on a download of it says so. Dropped rows stay at home
+unless asked for, and the manifest then says so; it never names a place on this machine. Nothing but data,
+the card and what explains them leaves it: no run.json, which tells of machine and command.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from mldata import calibration, shards
 from mldata.errors import InputError
 from mldata.hub import Repo, explained, repo
-from mldata.report.card import PLACE
+from mldata.report.card import placed
 from mldata.shards import SPLITS, FileFacts, Manifest
 from mldata.visible import without_places
 
@@ -97,7 +97,9 @@ def place(to: str, revision: str | None = None) -> Repo:
     """The repository and branch that "hf://org/name" names; InputError where it names none."""
     named = repo(to)
     if named.revision and revision and named.revision != revision:
-        raise InputError(f"{to} names the branch {named.revision}, and --revision {revision}: give one of them")
+        raise InputError(
+            f"{to} names the branch {named.revision}, and --revision {revision}: give one of them"
+        )
     return Repo(named.id, named.revision or revision)
 
 
@@ -117,7 +119,7 @@ def prepare(path: str | Path, target: Repo, *, with_dropped: bool = False) -> Pu
     }
     if "README.md" not in small:
         raise InputError(f"{path} has no README.md, the dataset card: `mldata select {path}` writes it anew")
-    small["README.md"] = small["README.md"].replace(PLACE.encode(), target.id.encode())
+    small["README.md"] = placed(small["README.md"].decode("utf-8", "replace"), target.id).encode()
     return Publication(path, manifest, tuple(large), small)
 
 
@@ -141,7 +143,9 @@ def upload(what: Publication, target: Repo, *, private: bool = False, message: s
         )
         # Hours may have gone by: what was sent must still be what was proved.
         if shards.read_manifest(what.path) != what.manifest:
-            raise InputError(f"{what.path} was built anew while it was sent; {BEFORE}: run the same command again")
+            raise InputError(
+                f"{what.path} was built anew while it was sent; {BEFORE}: run the same command again"
+            )
     deleting = [CommitOperationDelete(name, is_folder=False) for name in stale]
     with explained(target, doing=AFTER):
         made = api.create_commit(
@@ -166,8 +170,8 @@ def _opened(api: HfApi, target: Repo, *, private: bool) -> DatasetInfo:
         info = api.dataset_info(target.id)
     if private and not info.private:
         raise InputError(
-            f"hf://{target.id} is public, and --private doesn't change that; {BEFORE}: make it private in its "
-            "settings, or choose another name"
+            f"hf://{target.id} is public, and --private doesn't change that; {BEFORE}: make it private in "
+            "its settings, or choose another name"
         )
     if target.revision is None:
         return info
@@ -197,7 +201,11 @@ def _same(what: Publication, name: str, there: RepoFile | None) -> bool:
         return False
     if name in what.small:
         held = what.small[name]
-        return bool(hashlib.sha256(held).hexdigest() == there.lfs.sha256 if there.lfs else git_hash(held) == there.blob_id)
+        return bool(
+            hashlib.sha256(held).hexdigest() == there.lfs.sha256
+            if there.lfs
+            else git_hash(held) == there.blob_id
+        )
     facts = next(f for f in what.large if f.path == name)
     return bool(
         facts.sha256 == there.lfs.sha256

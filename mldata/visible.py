@@ -20,14 +20,17 @@ def visible(text: str) -> str:
     return CONTROL.sub(lambda found: CONTROLS[found[0]], text)
 
 
-_MARKUP = re.compile(r"([\\`*_\[\]|~#$])")
-_BLOCK = re.compile(r"^(\d*)([>+\-=.)])")
+_MARKUP = re.compile(r"[\\`*\[\]|~#$]|(?<![^\W_])_|_(?![^\W_])")
+_BLOCK = re.compile(r"^(\s*)(\d{1,9}(?=[.)](\s|$))|(?=>|[+-](\s|$)|--|=))")
 
 
 def markdown(text: str) -> str:
-    r"""A text that Markdown shows as it is, on one line: what it, HTML or TeX would read is escaped: "\*"."""
-    text = " ".join(visible(text).split()).replace("&", "&amp;").replace("<", "&lt;")
-    return _BLOCK.sub(r"\1\\\2", _MARKUP.sub(r"\\\1", text))
+    r"""A text that Markdown shows as it is, on one line: what it, HTML or TeX would read is escaped: "\*".
+
+    An underscore between letters means nothing to Markdown, and stays: "en_prefs".
+    """
+    line = re.sub(r"\s+", " ", visible(text)).replace("&", "&amp;").replace("<", "&lt;")
+    return _BLOCK.sub(r"\1\2" "\\\\", _MARKUP.sub(r"\\\g<0>", line))
 
 
 def markdown_code(text: str) -> str:

@@ -1,7 +1,7 @@
-"""A stand-in for the Hugging Face hub: a real HTTP server with the routes that huggingface_hub and datasets use.
+"""A stand-in for the Hugging Face hub: an HTTP server with the routes that huggingface_hub and datasets use.
 
 Repositories of datasets are kept in memory, with their commits; large files go the way of Git LFS (no xet).
-It refuses, fails, waits and disappears when told to. https://huggingface.co/docs/hub/api says what it imitates.
+It refuses, fails, waits and breaks off when told to. It imitates https://huggingface.co/docs/hub/api.
 """
 
 from __future__ import annotations
@@ -233,7 +233,10 @@ class _Handler(BaseHTTPRequestHandler):
             for path in inside
             for folder in [path[: at.start()] for at in re.finditer("/", path) if at.start() > len(start)]
         }
-        entries = [{"type": "directory", "path": f, "size": 0, "oid": oid("git", f.encode())} for f in sorted(folders)]
+        entries = [
+            {"type": "directory", "path": f, "size": 0, "oid": oid("git", f.encode())}
+            for f in sorted(folders)
+        ]
         entries += [self._entry(path, held) for path, held in inside.items()]
         if query.get("recursive", ["false"])[0].lower() != "true":
             entries = [entry for entry in entries if "/" not in entry["path"].removeprefix(start)]

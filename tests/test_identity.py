@@ -257,5 +257,7 @@ def test_extra_columns_of_any_kind_come_through(build):
         for n, x in enumerate([2**70, 0.5, True, None, "text", {"a": [1]}])
     ]
     _, out = build(rows)
-    values = mldata.open_set(out).scan().filter(is_anchor=True).collect()["source"].struct.field("x").to_list()
+    values = (
+        mldata.open_set(out).scan().filter(is_anchor=True).collect()["source"].struct.field("x").to_list()
+    )
     assert set(values) == {str(2**70), "0.5", "true", None, "text", '{"a": [1]}'}  # train before test

@@ -39,7 +39,7 @@ def as_table(frame: pl.DataFrame) -> Table:
     return made
 
 
-def asmarkdown(frame: pl.DataFrame) -> str:
+def as_markdown(frame: pl.DataFrame) -> str:
     """A Markdown table, long texts cut."""
     flat = _short(_flat(frame))
     rule = ["---:" if kind.is_numeric() else "---" for kind in frame.schema.values()]

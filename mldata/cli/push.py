@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -15,13 +16,16 @@ def push(
         bool, typer.Option("--private", help="Only for those you let in; refuses a dataset that is public.")
     ] = False,
     revision: Annotated[
-        str | None, typer.Option("--revision", "--branch", help="A branch, made if need be.  \\[default: main]")
+        str | None,
+        typer.Option("--revision", "--branch", help="A branch, made if need be.  \\[default: main]"),
     ] = None,
     message: Annotated[str | None, typer.Option(help="What the commit says.")] = None,
     with_dropped: Annotated[
         bool, typer.Option("--with-dropped", help="The dropped rows and their reasons, too.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be published, and stop.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List what would be published, and stop.")
+    ] = False,
 ) -> None:
     """Verify a set and publish it as a dataset of the Hugging Face hub, in one commit.
 
@@ -35,6 +39,8 @@ def push(
 
       mldata push sets/en_prefs hf://my-org/en-prefs --dry-run
     """
+    from huggingface_hub.utils import disable_progress_bars
+
     from mldata import publishing
     from mldata.cli import screen
     from mldata.visible import visible
@@ -48,11 +54,13 @@ def push(
     typer.echo(f"licence: {visible(what.manifest.licence)}")
     if dry_run:
         return
+    if not sys.stderr.isatty():  # bars redrawn are but clutter in a log
+        disable_progress_bars()
     try:
         done = publishing.upload(what, target, private=private, message=message)
     except KeyboardInterrupt:
         typer.echo(
-            f"mldata: interrupted; {target} has the old set or the new one, whole: run the same command to go on",
+            f"mldata: interrupted; {target} has the old set or the new one, whole: the same command goes on",
             err=True,
         )
         raise typer.Exit(130) from None

@@ -35,7 +35,10 @@ def ask(command, path, *more):
 def both(built):
     """Every row of the set, kept and dropped."""
     kept = (
-        mldata.open_set(built.path).scan().collect().with_columns(reasons=pl.lit([], pl.List(pl.String)), kept=True)
+        mldata.open_set(built.path)
+        .scan()
+        .collect()
+        .with_columns(reasons=pl.lit([], pl.List(pl.String)), kept=True)
     )
     return pl.concat(
         [kept, pl.read_ipc(built.path / "dropped/rows-00000-of-00001.arrow").with_columns(kept=False)]
