@@ -1,12 +1,14 @@
 """Verified, concept-aligned multilingual preference data.
 
-    import mldata
+>>> import mldata
+>>> manifest = mldata.build("prefs.jsonl", targets="es,gl", out="sets/prefs")
+>>> prefs = mldata.open_set("sets/prefs")
+>>> rows = prefs.scan()  # a Polars LazyFrame
+>>> data = prefs.datasets()  # a datasets.DatasetDict
+>>> for concept in prefs.concepts("train"):  # every example in all its languages
+...     said = {language: row["chosen"] for language, row in concept.translations.items()}
 
-    if __name__ == "__main__":  # workers import the script too
-        manifest = mldata.build("en_prefs", targets="12", out="sets/en_prefs")
-        prefs = mldata.open_set("sets/en_prefs")
-        rows = prefs.scan()  # a Polars LazyFrame; also prefs.datasets() and prefs.concepts()
-
+A script that builds must do so below `if __name__ == "__main__":`, as workers import it too.
 Names resolve when they are used: `import mldata` alone costs nothing.
 """
 

@@ -72,6 +72,12 @@ def plan(
     of the source> and the store `out` with ".work" added, unless they are given. `licence` "commercial"
     refuses engines whose licence forbids that or isn't known. `max_cost` is what all paid requests kept in
     the store may have cost together, in the currency of the recipe's prices.
+
+    >>> made = mldata.plan("prefs.jsonl", targets="es,gl", out="sets/prefs")
+    >>> made.targets, made.index.concepts
+    (('es', 'gl'), 8)
+    >>> len(made.missing)  # tasks: none, as sets/prefs.work has all of it
+    0
     """
     loaded = load_recipe(recipe)
     selection.check_rules(loaded.rules, loaded.anchor_rules, loaded.rank_by)
@@ -156,6 +162,12 @@ def build(
     """Make the set `out`: plan, run what is missing, calibrate, select. `options` are those of `plan`.
 
     `decontaminate` names evaluation texts, "FILE" or "FILE:column", and replaces the recipe's.
+
+    A script that builds must do so below `if __name__ == "__main__":`, as workers import it too.
+
+    >>> manifest = mldata.build("prefs.jsonl", targets="es,gl", out="sets/prefs")
+    >>> manifest.languages["es"].route, manifest.languages["es"].concepts
+    ('en>es', 8)
     """
     made = plan(source, targets=targets, out=out, **options)
     return finish(
@@ -254,6 +266,10 @@ def select(
 
     `rules` change those of the recipe, as the set's calibration.json tightened them unless `calibration` is
     false; what an earlier `select` changed doesn't carry over.
+
+    >>> manifest = mldata.select("sets/prefs", rules=["similarity>=0.9"], policy="complete", out="sets/strict")
+    >>> manifest.concepts_kept <= mldata.open_set("sets/prefs").manifest.concepts_kept
+    True
     """
     path = Path(path)
     measured = Measured.of_set(path, Path(work) if work else None)
@@ -293,6 +309,10 @@ def calibrate(
 
     `false_accept` and `max_loss` are the recipe's unless given; languages not in `targets` get the recipe's
     thresholds. The set keeps its languages and group policy. `dry_run` writes nothing.
+
+    >>> found = mldata.calibrate("sets/prefs", false_accept=0.005, dry_run=True)
+    >>> found.languages["es"].enough_data  # 8 pairs aren't
+    False
     """
     path = Path(path)
     manifest = shards.read_manifest(path)

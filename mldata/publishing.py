@@ -86,8 +86,9 @@ def push(
     publishes the dropped rows too. SetError if the set is damaged; InputError if the hub refuses or can't be
     reached, if the repository holds something else than a set, or, with `private`, if it is public.
 
-    >>> mldata.push("sets/prefs", "hf://my-org/prefs")  # doctest: +SKIP
-    Pushed(url='https://huggingface.co/datasets/my-org/prefs', ...)
+    >>> made = mldata.push("sets/prefs", "hf://my-org/prefs", private=True)
+    >>> "manifest.json" in made.sent, made.deleted
+    (True, ())
     """
     target = place(to, revision)
     return upload(prepare(path, target, with_dropped=with_dropped), target, private=private, message=message)
@@ -138,14 +139,15 @@ def upload(what: Publication, target: Repo, *, private: bool = False, message: s
         if not changed and not stale:
             return Pushed(url, str(info.sha), (), ())
         adding = [CommitOperationAdd(name, what.small.get(name, what.path / name)) for name in changed]
-        api.preupload_lfs_files(
-            target.id, adding, repo_type="dataset", revision=target.revision, free_memory=False
-        )
-        # Hours may have gone by: what was sent must still be what was proved.
-        if shards.read_manifest(what.path) != what.manifest:
-            raise InputError(
-                f"{what.path} was built anew while it was sent; {BEFORE}: run the same command again"
+        try:
+            api.preupload_lfs_files(
+                target.id, adding, repo_type="dataset", revision=target.revision, free_memory=False
             )
+        finally:  # hours may have gone by: what was sent must still be what was proved
+            if shards.read_manifest(what.path) != what.manifest:
+                raise InputError(
+                    f"{what.path} was built anew while it was sent; {BEFORE}: run the same command again"
+                )
     deleting = [CommitOperationDelete(name, is_folder=False) for name in stale]
     with explained(target, doing=AFTER):
         made = api.create_commit(

@@ -41,7 +41,7 @@ def markdown_code(text: str) -> str:
     return f"{fence}{space}{text}{space}{fence}"
 
 
-_WHOLE = re.compile(r"\.\./.*|(?:file://|~)?/[^/\n]+/.*")
+_WHOLE = re.compile(r"\.\./.*|(?:file://|~)?/[^/]+/.*", re.DOTALL)
 _INSIDE = re.compile(r"(?<=[\s=,(:+])(?:\.\.|~)?/[^/\s]+/[^\s,;)|]*")
 
 

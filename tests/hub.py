@@ -379,3 +379,16 @@ def running():
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def ask(hub, monkeypatch, folder):
+    """Make huggingface_hub in this process ask this hub, with a cache of its own, as someone who may write."""
+    from huggingface_hub import constants
+
+    url = hub.url + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder / "cache"))
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(folder / "no token"))
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
