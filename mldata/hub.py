@@ -72,8 +72,13 @@ def explained(wanted: Repo, *, doing: str = "") -> Iterator[None]:
     `doing` is what holds true after a failure, as "nothing was changed there".
     """
     # HTTPError is httpx's or httpx2's, by huggingface_hub's version.
-    from huggingface_hub.errors import HfHubHTTPError, HTTPError  # type: ignore[attr-defined]
-    from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled, RevisionNotFoundError
+    from huggingface_hub.errors import (  # type: ignore[attr-defined]
+        HfHubHTTPError,
+        HTTPError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+        RevisionNotFoundError,
+    )
 
     try:
         yield

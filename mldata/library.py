@@ -267,8 +267,8 @@ def select(
     `rules` change those of the recipe, as the set's calibration.json tightened them unless `calibration` is
     false; what an earlier `select` changed doesn't carry over.
 
-    >>> manifest = mldata.select("sets/prefs", rules=["similarity>=0.9"], policy="complete", out="sets/strict")
-    >>> manifest.concepts_kept <= mldata.open_set("sets/prefs").manifest.concepts_kept
+    >>> strict = mldata.select("sets/prefs", rules=["similarity>=0.9"], out="sets/strict")
+    >>> strict.concepts_kept <= mldata.open_set("sets/prefs").manifest.concepts_kept
     True
     """
     path = Path(path)

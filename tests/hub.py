@@ -382,7 +382,7 @@ def running():
 
 
 def ask(hub, monkeypatch, folder):
-    """Make huggingface_hub in this process ask this hub, with a cache of its own, as someone who may write."""
+    """Make huggingface_hub in this process ask this hub, with a cache of its own, as one who may write."""
     from huggingface_hub import constants
 
     url = hub.url + "/{repo_id}/resolve/{revision}/{filename}"

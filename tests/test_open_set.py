@@ -132,6 +132,16 @@ def test_concepts_are_whole_wherever_a_shard_is_cut_into_batches(built, tmp_path
     assert list(mldata.open_set(built.path).concepts()) == whole
 
 
+def test_concepts_have_the_columns_asked_for(built):
+    opened = mldata.open_set(built.path)
+    keys = ["concept_id", "language", "is_anchor"]
+    rows = opened.scan().select(*keys, "chosen", "similarity").collect().to_dicts()
+    concepts = opened.concepts(columns=["similarity", "chosen", "language"])
+    assert [row for c in concepts for row in (c.anchor, *c.translations.values())] == rows
+    with pytest.raises(InputError, match="has no column best"):
+        list(opened.concepts(columns=["best"]))
+
+
 def test_the_dropped_rows_say_why(built):
     opened = mldata.open_set(built.path)
     gone = opened.scan_dropped().collect()

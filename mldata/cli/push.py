@@ -39,7 +39,7 @@ def push(
 
       mldata push sets/en_prefs hf://my-org/en-prefs --dry-run
     """
-    from huggingface_hub.utils import disable_progress_bars
+    from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
 
     from mldata import publishing
     from mldata.cli import screen
