@@ -36,6 +36,7 @@ def variables(hub, tmp_path):
     """The environment of someone who may write, with a cache of their own."""
     return {
         "HF_ENDPOINT": hub.url,
+        "HF_HUB_OFFLINE": "0",
         "HF_HUB_DISABLE_XET": "1",
         "HF_HOME": str(tmp_path / "home"),
         "HF_TOKEN": standin.TOKEN,

@@ -46,17 +46,17 @@ def push(
     from mldata.visible import visible
 
     target = publishing.place(to, revision)
-    what = publishing.prepare(path, target, with_dropped=with_dropped)
-    for name, size in what.files.items():
-        typer.echo(f"  {screen.size(size):>9}  {name}")
-    left = "" if with_dropped or not what.left else f"; {screen.size(what.left)} of dropped rows stay here"
-    typer.echo(f"{len(what.files)} files, {screen.size(sum(what.files.values()))}, to {target}{left}")
-    typer.echo(f"licence: {visible(what.manifest.licence)}")
-    if dry_run:
-        return
-    if not sys.stderr.isatty():  # bars redrawn are but clutter in a log
-        disable_progress_bars()
     try:
+        what = publishing.prepare(path, target, with_dropped=with_dropped)
+        for name, size in what.files.items():
+            typer.echo(f"  {screen.size(size):>9}  {name}")
+        left = f"; {screen.size(what.left)} of dropped rows stay here" if what.left else ""
+        typer.echo(f"{len(what.files)} files, {screen.size(sum(what.files.values()))}, to {target}{left}")
+        typer.echo(f"licence: {visible(what.manifest.licence)}")
+        if dry_run:
+            return
+        if not sys.stderr.isatty():  # bars redrawn are but clutter in a log
+            disable_progress_bars()
         done = publishing.upload(what, target, private=private, message=message)
     except KeyboardInterrupt:
         typer.echo(
