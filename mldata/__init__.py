@@ -1,11 +1,14 @@
 """Verified, concept-aligned multilingual preference data.
 
-    import mldata
+>>> import mldata
+>>> manifest = mldata.build("prefs.jsonl", targets="es,gl", out="sets/prefs")
+>>> prefs = mldata.open_set("sets/prefs")
+>>> rows = prefs.scan()  # a Polars LazyFrame
+>>> data = prefs.datasets()  # a datasets.DatasetDict
+>>> for concept in prefs.concepts("train"):  # every example in all its languages
+...     said = {language: row["chosen"] for language, row in concept.translations.items()}
 
-    if __name__ == "__main__":  # workers import the script too
-        manifest = mldata.build("en_prefs", targets="12", out="sets/en_prefs")
-        rows = mldata.open_set("sets/en_prefs")  # a Polars LazyFrame
-
+A script that builds must do so below `if __name__ == "__main__":`, as workers import it too.
 Names resolve when they are used: `import mldata` alone costs nothing.
 """
 
@@ -14,10 +17,32 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["build", "calibrate", "diff", "export", "open_set", "plan", "select", "verify"]
+__all__ = [
+    "AlignedSet",
+    "build",
+    "calibrate",
+    "diff",
+    "export",
+    "open_set",
+    "plan",
+    "push",
+    "select",
+    "verify",
+]
 
 if TYPE_CHECKING:
-    from mldata.library import build, calibrate, diff, export, open_set, plan, select, verify
+    from mldata.library import (
+        AlignedSet,
+        build,
+        calibrate,
+        diff,
+        export,
+        open_set,
+        plan,
+        push,
+        select,
+        verify,
+    )
 
 
 def __getattr__(name: str) -> Any:

@@ -18,6 +18,8 @@ from mldata.recipe import Rule, parse_comparison
 
 FILE = "calibration.json"
 CONFIDENCE = 0.95
+JUDGED = "judged_wrong"
+"""The kind of wrong items that reviewers found: no made damage, but rows of the set that aren't right."""
 
 Verdict = Literal["reached", "not_reached", "too_little_data"]
 

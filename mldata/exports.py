@@ -93,6 +93,10 @@ def export(
     `languages` are those wanted, of the set's, the anchor among them only where it is named; None: all.
     InputError where `out` is there already, nothing is left to write, or the format can't say what the set
     says.
+
+    >>> made = mldata.export("sets/prefs", to="trl", out="exported/trl", languages=["en", "es"])
+    >>> sorted(made.files)
+    ['test', 'train']
     """
     path, out = Path(path), Path(out)
     manifest = read_manifest(path)

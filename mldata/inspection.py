@@ -25,7 +25,10 @@ def kept_rows(path: Path, manifest: Manifest) -> pl.LazyFrame:
 
 
 def dropped_rows(path: Path, manifest: Manifest) -> pl.LazyFrame:
-    """The rows not written, with `reasons`."""
+    """The rows not written, with `reasons`; none where they weren't published."""
+    if manifest.unpublished:
+        none = pl.lit([], pl.List(pl.String))
+        return kept_rows(path, manifest).head(0).with_columns(reasons=none)
     return pl.scan_ipc([path / f.path for f in manifest.files if f.split == "dropped"], glob=False)
 
 

@@ -11,10 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-import polars as pl
 from pydantic import ValidationError
 
-from mldata import attempts, pipeline, screening, selection, shards, tightening
+from mldata import attempts, hub, pipeline, screening, selection, shards, tightening
+from mldata.aligned_set import AlignedSet, open_set
 from mldata.calibration import Calibration, tightened
 from mldata.differences import Difference, compare
 from mldata.errors import InputError
@@ -24,6 +24,7 @@ from mldata.measured import Measured
 from mldata.memory import Peak
 from mldata.models import uses_gpu
 from mldata.pipeline import Plan
+from mldata.publishing import push
 from mldata.recipe import CalibrationPolicy, Licence, Policy, Recipe, load_recipe
 from mldata.review.verdicts import not_right
 from mldata.shards import Manifest
@@ -32,7 +33,19 @@ from mldata.sources import Format, Source, open_source
 from mldata.sources.aligned import Aligned, open_aligned
 from mldata.tasks import Task
 
-__all__ = ["build", "calibrate", "diff", "export", "finish", "open_set", "plan", "select", "verify"]
+__all__ = [
+    "AlignedSet",
+    "build",
+    "calibrate",
+    "diff",
+    "export",
+    "finish",
+    "open_set",
+    "plan",
+    "push",
+    "select",
+    "verify",
+]
 
 Groups = Literal["partial", "quorum", "complete"]
 Repeats = Literal["report", "drop", "off"]
@@ -63,6 +76,12 @@ def plan(
     of the source> and the store `out` with ".work" added, unless they are given. `licence` "commercial"
     refuses engines whose licence forbids that or isn't known. `max_cost` is what all paid requests kept in
     the store may have cost together, in the currency of the recipe's prices.
+
+    >>> made = mldata.plan("prefs.jsonl", targets="es,gl", out="sets/prefs")
+    >>> made.targets, made.index.concepts
+    (('es', 'gl'), 8)
+    >>> len(made.missing)  # tasks: none, as sets/prefs.work has all of it
+    0
     """
     loaded = load_recipe(recipe)
     selection.check_rules(loaded.rules, loaded.anchor_rules, loaded.rank_by)
@@ -147,6 +166,12 @@ def build(
     """Make the set `out`: plan, run what is missing, calibrate, select. `options` are those of `plan`.
 
     `decontaminate` names evaluation texts, "FILE" or "FILE:column", and replaces the recipe's.
+
+    A script that builds must do so below `if __name__ == "__main__":`, as workers import it too.
+
+    >>> manifest = mldata.build("prefs.jsonl", targets="es,gl", out="sets/prefs")
+    >>> manifest.languages["es"].route, manifest.languages["es"].concepts
+    ('en>es', 8)
     """
     made = plan(source, targets=targets, out=out, **options)
     return finish(
@@ -253,6 +278,10 @@ def select(
     in all its languages, and says so (`Manifest.so_far`). Thresholds are calibrated on those of the sampled
     chunks that are done, and are the recipe's while none is. The finished build replaces the set; InputError
     where a finished set would be replaced.
+
+    >>> strict = mldata.select("sets/prefs", rules=["similarity>=0.9"], out="sets/strict")
+    >>> strict.concepts_kept <= mldata.open_set("sets/prefs").manifest.concepts_kept
+    True
     """
     path = Path(path)
     measured, found = _to_select_from(path, Path(work) if work else None, calibration, so_far)
@@ -320,6 +349,10 @@ def calibrate(
     `false_accept` and `max_loss` are the recipe's unless given; languages not in `targets` get the recipe's
     thresholds. The set keeps its languages and group policy. With `verdicts`, rows that reviewers judged
     major or wrong count as wrong items. `dry_run` writes nothing.
+
+    >>> found = mldata.calibrate("sets/prefs", false_accept=0.005, dry_run=True)
+    >>> found.languages["es"].enough_data  # 8 pairs aren't
+    False
     """
     path = Path(path)
     manifest = _finished(path)
@@ -374,12 +407,9 @@ def diff(a: str | Path, b: str | Path, *, languages: str | None = None, rows: in
 
 
 def verify(path: str | Path) -> Manifest:
-    """Prove the set at `path` whole; SetError names all that is broken."""
-    return shards.verify(Path(path))
+    """Prove the set at `path`, or one of the hub ("hf://org/name"), whole; SetError names all that is broken.
 
-
-def open_set(path: str | Path, split: Literal["train", "test", "all"] = "all") -> pl.LazyFrame:
-    """The rows of a set, lazily: one row a concept and language, a concept's rows together."""
-    manifest = shards.read_manifest(Path(path))
-    wanted = ("train", "test") if split == "all" else (split,)
-    return pl.scan_ipc([Path(path) / f.path for f in manifest.files if f.split in wanted], glob=False)
+    >>> mldata.verify("sets/prefs").licence
+    'that of the source'
+    """
+    return shards.verify(hub.local(path))

@@ -130,7 +130,9 @@ def _scan(path: Path, question: Question) -> Answer:
         f"folder = Path({_literal(str(path))})",
         'files = json.loads((folder / "manifest.json").read_text("utf-8"))["files"]',
     ]
-    both = question.by is not None or question.concept is not None
+    if question.rejected and manifest.unpublished:
+        raise InputError(f"the dropped rows of {path} weren't published with it: ask where it was built")
+    both = (question.by is not None or question.concept is not None) and not manifest.unpublished
     if not question.rejected:
         lines += [
             'paths = [folder / f["path"] for f in files if f["split"] in ("train", "test")]',

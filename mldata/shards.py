@@ -195,6 +195,9 @@ class Manifest(Made):
     licence: str = Field(description="what the source's and the engines' licences leave")
     store: str = Field(description="the work store, relative to the set")
     files: list[FileFacts]
+    unpublished: list[FileFacts] = Field(
+        default=[], description="files of dropped rows that the set has and this published copy leaves out"
+    )
 
 
 def schema(shape: Shape, message_columns: tuple[str, ...], extra: pa.DataType | None) -> pa.Schema:
@@ -492,7 +495,7 @@ def _broken_rows(path: Path, manifest: Manifest) -> Iterator[str]:
         if by != language.kept_by:
             yield f"{tag} has rows by {by}, the manifest says {language.kept_by}"
         reasons = {reason: number for (of, reason), number in dropped.items() if of == tag}
-        if reasons != language.dropped:
+        if reasons != language.dropped and not manifest.unpublished:
             yield f"{tag} has dropped rows for {reasons}, the manifest says {language.dropped}"
     if len(owners) != manifest.concepts_kept:
         yield f"{len(owners)} concepts are there, the manifest says {manifest.concepts_kept}"

@@ -19,7 +19,15 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from mldata.calibration import Calibration, DamageRates, LanguageCalibration, Threshold, direction, share
+from mldata.calibration import (
+    JUDGED,
+    Calibration,
+    DamageRates,
+    LanguageCalibration,
+    Threshold,
+    direction,
+    share,
+)
 from mldata.errors import InputError
 from mldata.evidence.damage import DAMAGES
 from mldata.measured import Measured, holds, is_lacking, length_deviation, median_length_ratio
@@ -32,8 +40,6 @@ MIN_ROWS = 100
 """Passing rows below which one row is more than a percent, and a language's thresholds are left alone."""
 MIN_ITEMS = 50
 """Wrong items below which a kind of damage moves no threshold."""
-JUDGED = "judged_wrong"
-"""The kind of wrong items that reviewers found: no made damage, but rows of the set that aren't right."""
 MIN_JUDGED = 20
 """Such rows below which they move no threshold: with fewer, one is more than 5 %. Of 20 of which none is
 accepted, Wilson's interval still reaches to 16 %."""

@@ -257,7 +257,7 @@ def test_a_set_is_measured_again_when_it_is_given_as_translations(build, tmp_pat
         aligned=[str(build.path)], out=tmp_path / "again", recipe=recipe, workers=1, targets="es"
     )
     assert again.concepts_kept == manifest.concepts_kept == 3
-    after = mldata.open_set(tmp_path / "again").collect()
+    after = mldata.open_set(tmp_path / "again").scan().collect()
     columns = ["concept_id", "language", "prompt", "chosen", "rejected", "source", "similarity", "back_chrf"]
     assert after.sort("concept_id", "language").select(columns).to_dicts() == [
         {name: before[key][name] for name in columns} for key in sorted(before)

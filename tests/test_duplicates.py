@@ -185,7 +185,7 @@ def test_dropped_the_first_stays_and_the_record_says_what_the_others_repeat(buil
     assert manifest.concepts_kept == 2
     assert manifest.languages["en"].dropped == {"near_duplicate": 2}
     assert manifest.languages["es"].dropped == {"near_duplicate": 2}
-    rows = mldata.open_set(out).filter(language="en").collect()
+    rows = mldata.open_set(out).scan().filter(language="en").collect()
     kept = dict(rows.select("prompt", "concept_id").iter_rows())
     assert set(kept) == {BREAD["prompt"], NEIGHBOUR["prompt"]}
     record = pl.read_ipc(out / "dropped" / "near_duplicates.arrow")
@@ -265,9 +265,9 @@ def test_the_split_is_the_same_whether_repeats_are_kept_or_dropped(build):
     rows = [BREAD | {"prompt": f"How hot is the oven for {n} loaves of bread today?"} for n in range(20)]
     rows += [PARAPHRASE | {"chosen": f"{n} letters will do.", "rejected": f"{n} is it."} for n in range(20)]
     _, out = build(rows, "[select]\ntest_share = 0.5\n")
-    whole = mldata.open_set(out, "test").collect()
+    whole = mldata.open_set(out).scan("test").collect()
     mldata.select(out, near_duplicates="drop")
-    left = mldata.open_set(out, "test").collect()
+    left = mldata.open_set(out).scan("test").collect()
     assert set(left["concept_id"]) == set(whole["concept_id"]) - set(
         pl.read_ipc(out / "dropped" / "near_duplicates.arrow")["concept_id"]
     )

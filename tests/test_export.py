@@ -43,7 +43,7 @@ def rewrite(path, shape, say):
     files = [file for file in manifest["files"] if file["split"] not in ("train", "test")]
     number = 0
     for split in ("train", "test"):
-        frame = mldata.open_set(path, split).collect()
+        frame = mldata.open_set(path).scan(split).collect()
         for field in FIELDS:
             said = [
                 [{**m, "content": say(number + row, field, m["content"])} for m in talk]
@@ -111,13 +111,13 @@ def test_datasets_reads_the_sets_texts_in_the_sets_order(hostile, load, tmp_path
     shape = shards.read_manifest(hostile).source.shape
     for split, file in made.files.items():
         rows = load(file)
-        ours = mldata.open_set(hostile, split).collect().to_dicts()
+        ours = mldata.open_set(hostile).scan(split).collect().to_dicts()
         assert len(ours) == made.rows[split] > 0
         assert texts(rows, PROMPTS.get((to, shape), "prompt")) == texts(ours)
 
 
 def test_parquet_and_jsonl_hold_every_column(hostile, tmp_path):
-    ours = mldata.open_set(hostile, "train").collect()
+    ours = mldata.open_set(hostile).scan("train").collect()
     made = mldata.export(hostile, to="parquet", out=tmp_path / "parquet")
     assert pl.read_parquet(made.files["train"]).equals(ours)
     made = mldata.export(hostile, to="jsonl", out=tmp_path / "jsonl")
@@ -127,7 +127,7 @@ def test_parquet_and_jsonl_hold_every_column(hostile, tmp_path):
 
 def test_no_cell_of_csv_is_a_formula_and_every_text_comes_back(hostile, load, tmp_path):
     made = mldata.export(hostile, to="csv", out=tmp_path / "out")
-    ours = mldata.open_set(hostile, "train").collect()
+    ours = mldata.open_set(hostile).scan("train").collect()
     with made.files["train"].open(encoding="utf-8-sig", newline="") as file:
         cells = list(csv.DictReader(file))
     assert not [cell for row in cells for cell in row.values() if cell[:1] in tuple("=+-@\t\r＝")]
@@ -146,7 +146,7 @@ def test_no_cell_of_csv_is_a_formula_and_every_text_comes_back(hostile, load, tm
 @pytest.mark.parametrize("to", FORMATS)
 def test_concepts_stay_together_in_the_languages_asked_for(built, tmp_path, to):
     made = mldata.export(built.path, to=to, out=tmp_path / "out", split="train", languages=["gl", "en"])
-    wanted = mldata.open_set(built.path, "train").filter(pl.col("language") != "es")
+    wanted = mldata.open_set(built.path).scan("train").filter(pl.col("language") != "es")
     ours = wanted.select("concept_id", "language").collect()
     read = {"parquet": pl.read_parquet, "csv": pl.read_csv}.get(to, pl.read_ndjson)
     assert set(made.files) == {"train"}

@@ -53,7 +53,7 @@ def test_strings_come_out_byte_for_byte_in_every_language(build):
         for number, text in enumerate(NASTY)
     ]
     manifest, out = build(rows)
-    frame = mldata.open_set(out).sort("concept_id").collect()
+    frame = mldata.open_set(out).scan().sort("concept_id").collect()
     assert manifest.languages["ja"].kept == len(rows)
     for language in ("en", "es", "de", "ja"):
         got = frame.filter(language=language).with_columns(pl.col("source").struct.field("task")).sort("task")
@@ -78,7 +78,7 @@ def test_conversations_keep_their_roles_and_what_is_not_language(build):
         }
     ]
     _, out = build(rows)
-    spanish = mldata.open_set(out).filter(language="es").collect().to_dicts()[0]
+    spanish = mldata.open_set(out).scan().filter(language="es").collect().to_dicts()[0]
     assert [m["role"] for m in spanish["prompt"]] == ["system", "user", "assistant", "tool", "user"]
     assert json.loads(spanish["prompt"][2]["tool_calls"]) == calls
     assert spanish["prompt"][3]["content"] == '{"state": "on its way"}'
@@ -104,7 +104,7 @@ def test_the_rules_of_the_embedded_pipeline_keep_no_copy(build):
     assert manifest.concepts_kept == 0
     assert manifest.languages["es"].dropped["untranslated"] == 3
     assert manifest.languages["en"].dropped == {"no_target": 3}
-    assert mldata.open_set(out).collect().is_empty()
+    assert mldata.open_set(out).scan().collect().is_empty()
     assert mldata.verify(out).concepts_kept == 0
 
 
@@ -257,5 +257,7 @@ def test_extra_columns_of_any_kind_come_through(build):
         for n, x in enumerate([2**70, 0.5, True, None, "text", {"a": [1]}])
     ]
     _, out = build(rows)
-    values = mldata.open_set(out).filter(is_anchor=True).collect()["source"].struct.field("x").to_list()
+    values = (
+        mldata.open_set(out).scan().filter(is_anchor=True).collect()["source"].struct.field("x").to_list()
+    )
     assert set(values) == {str(2**70), "0.5", "true", None, "text", '{"a": [1]}'}  # train before test

@@ -127,7 +127,7 @@ def test_rows_that_fail_are_tried_again_and_say_who_made_them(build):
     assert alone.languages["es"].kept <= len(ROWS) - spoiled
     assert manifest.languages["es"].kept_by["halting"] == alone.languages["es"].kept
     assert manifest.languages["es"].kept_by["fluent"] >= spoiled - 2
-    rows = mldata.open_set(build.place / "set").filter(language="es").collect()
+    rows = mldata.open_set(build.place / "set").scan().filter(language="es").collect()
     for row in rows.to_dicts():
         kitchen = any("cocina" in row[field] for field in ("prompt", "chosen", "rejected"))
         assert row["translators"] == "fluent" or not kitchen
@@ -289,7 +289,7 @@ def test_tries_by_real_engines_are_the_same_however_they_run(apertium, source, t
     assert (alone.code, two.code) == (0, 0), alone.err + two.err
     assert "rows that broke a rule are tried again: pt" in two.out
     assert arrow(tmp_path / "alone") == arrow(tmp_path / "two")
-    rows = mldata.open_set(tmp_path / "two").filter(language="pt").collect()
+    rows = mldata.open_set(tmp_path / "two").scan().filter(language="pt").collect()
     assert set(rows.select("route", "translators").rows()) == {
         ("en>es>pt", "apertium"),
         ("en>pt", "bergamot"),

@@ -20,6 +20,7 @@ from mldata.cli.export import export
 from mldata.cli.inspect import inspect
 from mldata.cli.languages import languages
 from mldata.cli.models import models
+from mldata.cli.push import push
 from mldata.cli.review import review
 from mldata.cli.rules import rules
 from mldata.cli.select import select
@@ -53,7 +54,10 @@ def _main(
     pass
 
 
-for command in (build, select, calibrate, inspect, review, diff, export, verify, rules, languages, doctor):
+for command in (
+    *(build, select, calibrate, inspect, review, diff, export, push, verify),
+    *(rules, languages, doctor),
+):
     app.command()(command)
 app.add_typer(models)
 

@@ -129,8 +129,8 @@ def _false_accepts(calibration: Calibration) -> None:
 
 def _judged(calibration: Calibration) -> None:
     """What verdicts had to do with it, and what they can't tell any more."""
+    from mldata.calibration import JUDGED
     from mldata.cli.screen import console
-    from mldata.tightening import JUDGED
 
     languages = calibration.languages.items()
     counts = {tag: language.damages[JUDGED].items for tag, language in languages}

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from mldata.cli.screen import table
 from mldata.concepts import FIELDS
-from mldata.visible import CONTROL, CONTROLS, visible
+from mldata.visible import CONTROL, CONTROLS, markdown, visible
 
 SHOWN = 100
 """Characters of a text in a table's cell."""
@@ -109,9 +109,3 @@ def _short(flat: pl.DataFrame) -> pl.DataFrame:
         pl.selectors.float().round(3).cast(pl.String),
         (~pl.selectors.float() & ~pl.selectors.string()).cast(pl.String),
     )
-
-
-def markdown(cell: str) -> str:
-    """A cell that shows as it is: what Markdown and HTML would read is escaped."""
-    cell = cell.replace("&", "&amp;").replace("<", "&lt;").replace("\n", " ")
-    return re.sub(r"([\\`*_\[\]|~])", r"\\\1", cell)

@@ -211,7 +211,7 @@ def _show(found: Difference, format: Format) -> None:
 
     lines = [f"A {found.a}", f"B {found.b}", *verdict(found)]
     if format == "markdown":
-        sys.stdout.write("".join(f"- {cells.markdown(visible(line))}\n" for line in lines))
+        sys.stdout.write("".join(f"- {markdown(visible(line))}\n" for line in lines))
     else:
         for line in lines:
             console.print(Text(visible(line)), soft_wrap=True)

@@ -173,6 +173,16 @@ def written_as(tag: str) -> str:
     return row if row is not None and _script(row) == _script(tag) else tag
 
 
+def primary(tag: str) -> str:
+    """The language of a tag without script and region, by its ISO 639 code: "sr-Latn" gives "sr"."""
+    return str(langcodes.Language.get(tag).language)
+
+
+def english_name(tag: str) -> str:
+    """What English calls a language, known here or not: "Portuguese", "Serbian (Latin)"."""
+    return langcodes.Language.get(tag).display_name("en")
+
+
 def nllb_code(tag: str) -> str:
     """NLLB-200's code of a language, "spa_Latn"; InputError where it knows none."""
     return _code("NLLB-200", NLLB, tag)

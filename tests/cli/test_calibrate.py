@@ -97,7 +97,7 @@ def width():
 
 def similarities(path, tag="es"):
     """similarity_min of the rows written in a language."""
-    return mldata.open_set(path).filter(language=tag).collect()["similarity_min"]
+    return mldata.open_set(path).scan().filter(language=tag).collect()["similarity_min"]
 
 
 def manifest(path):

@@ -38,7 +38,7 @@ def facts(path):
 
 def rows(path):
     """The rows of a set's train and test split."""
-    return mldata.open_set(path).collect()
+    return mldata.open_set(path).scan().collect()
 
 
 # build

@@ -35,7 +35,10 @@ def ask(command, path, *more):
 def both(built):
     """Every row of the set, kept and dropped."""
     kept = (
-        mldata.open_set(built.path).collect().with_columns(reasons=pl.lit([], pl.List(pl.String)), kept=True)
+        mldata.open_set(built.path)
+        .scan()
+        .collect()
+        .with_columns(reasons=pl.lit([], pl.List(pl.String)), kept=True)
     )
     return pl.concat(
         [kept, pl.read_ipc(built.path / "dropped/rows-00000-of-00001.arrow").with_columns(kept=False)]
@@ -59,7 +62,7 @@ def test_groups_count_what_was_kept_and_dropped_of_every_translation(command, bu
 
 
 def test_a_condition_is_polars_sql_over_the_sets_columns_and_the_sources(command, built):
-    kept = mldata.open_set(built.path).collect().unnest("source")
+    kept = mldata.open_set(built.path).scan().collect().unnest("source")
     found = ask(
         command,
         built.path,
@@ -164,7 +167,7 @@ def test_the_code_shown_runs_as_it_stands_and_gives_the_same(command, built, bot
 
 
 def test_people_see_the_first_rows_and_how_many_there_are(command, built):
-    many = len(mldata.open_set(built.path).collect())
+    many = len(mldata.open_set(built.path).scan().collect())
     done = command("inspect", built.path, "--columns", "language", "--limit", 3, "--format", "markdown")
     assert done.out.count("\n") == 2 + 3
     assert done.err == f"3 of {many} rows; --limit 0 shows all\n"
@@ -214,7 +217,7 @@ def test_no_text_does_anything_to_the_terminal(command, hostile, format):
 
 
 def test_a_hostile_concept_is_shown_as_it_is_written(command, hostile):
-    concept = mldata.open_set(hostile).collect()["concept_id"][0]
+    concept = mldata.open_set(hostile).scan().collect()["concept_id"][0]
     done = command("inspect", hostile, "--concept", concept)
     assert done.code == 0
     assert not set(done.out) & set("\x1b\x07\x9b\u202e")

@@ -205,7 +205,7 @@ def test_wrong_items_have_a_quality_too_so_that_calibration_can_set_its_threshol
     replaced = wrong.filter(pl.col("kind") == "other_text")["quality_min"]
     assert replaced.null_count() == 0
     assert replaced.median() < 0.2
-    assert mldata.open_set(path).filter(language="pt").collect()["quality_min"].min() > 0.5
+    assert mldata.open_set(path).scan().filter(language="pt").collect()["quality_min"].min() > 0.5
 
 
 def test_another_estimator_measures_again_and_translates_nothing_again(judged_set, tmp_path):

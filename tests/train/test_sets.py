@@ -14,6 +14,7 @@ import pytest
 import mldata
 from mldata.errors import InputError, SetError
 from mldata_train.sets import open_preferences
+from tests import hub as standin
 from tests.train.conftest import LANGUAGES
 
 
@@ -38,6 +39,19 @@ def test_a_set_gives_its_rows_as_they_were_written(sums_set, talks_set):
         assert opened.languages == tuple(tag for tag in LANGUAGES if tag in there)
         for split in ("train", "test"):
             assert opened.rows(split).to_list() == on_disk(data, split).to_dicts()
+
+
+@pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
+def test_a_set_that_was_pushed_to_the_hub_is_trained_on_from_there(sums_set, monkeypatch, tmp_path):
+    with standin.running() as hub:
+        standin.ask(hub, monkeypatch, tmp_path)
+        mldata.push(sums_set, "hf://org/sums")
+        opened = open_preferences("hf://org/sums")
+        for split in ("train", "test"):
+            assert opened.rows(split).to_list() == on_disk(sums_set, split).to_dicts()
+        assert opened.digest == open_preferences(str(sums_set)).digest
+        with pytest.raises(InputError, match="hub has no hf://org/absent"):
+            open_preferences("hf://org/absent")
 
 
 def test_languages_are_left_out_and_counted_right(sums_set):

@@ -1,7 +1,8 @@
 """Opens a set for training: proves it whole, and gives the rows of a split as a `datasets.Dataset`.
 
-A set lies in a local directory or at an fsspec URL; one at a URL is copied once to the cache, under the
-digest of its manifest. The dataset is memory-mapped, so memory doesn't grow with the set.
+A set lies in a local directory, on the Hugging Face hub ("hf://org/name") or at an fsspec URL; one at a URL
+is copied once to the cache, under the digest of its manifest. The dataset is memory-mapped, so memory doesn't
+grow with the set.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import polars as pl
 
 import mldata
+from mldata import hub
 from mldata.errors import InputError
 from mldata.models import cache_home
 
@@ -114,6 +116,11 @@ def _local(data: str) -> Path:
     """Where the set is on this machine, copied there if `data` is a URL."""
     if "://" not in data:
         return Path(data).resolve()
+    if data.startswith(hub.SCHEME):
+        if _first_process():
+            hub.local(data)
+        _wait()
+        return hub.local(data, fetched=True)
     import fsspec
 
     try:
