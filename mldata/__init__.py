@@ -14,10 +14,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["build", "calibrate", "export", "open_set", "plan", "select", "verify"]
+__all__ = ["build", "calibrate", "export", "open_set", "plan", "select", "verify", "write_report"]
 
 if TYPE_CHECKING:
-    from mldata.library import build, calibrate, export, open_set, plan, select, verify
+    from mldata.library import build, calibrate, export, open_set, plan, select, verify, write_report
 
 
 def __getattr__(name: str) -> Any:

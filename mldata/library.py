@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from pydantic import ValidationError
 
 from mldata import attempts, pipeline, screening, selection, shards, tightening
 from mldata.calibration import Calibration, tightened
-from mldata.errors import InputError
+from mldata.errors import InputError, ReportWarning, first_line
 from mldata.exports import export
 from mldata.languages import language
 from mldata.measured import Measured
@@ -29,7 +30,7 @@ from mldata.sources import Format, Source, open_source
 from mldata.sources.aligned import Aligned, open_aligned
 from mldata.tasks import Task
 
-__all__ = ["build", "calibrate", "export", "finish", "open_set", "plan", "select", "verify"]
+__all__ = ["build", "calibrate", "export", "finish", "open_set", "plan", "select", "verify", "write_report"]
 
 Groups = Literal["partial", "quorum", "complete"]
 Repeats = Literal["report", "drop", "off"]
@@ -216,6 +217,7 @@ def finish(
         )
     facts |= {"seconds": round(time.monotonic() - started, 1), "peak_memory_bytes": peak.bytes}
     shards.write_json(Path(out) / "run.json", facts)
+    _report(Path(out))
     return manifest
 
 
@@ -257,7 +259,7 @@ def select(
     if out is not None and Path(out).resolve() != path.resolve():
         place, index = Path(out).resolve(), measured.index
         shards.check_place(place, index.uri, index.name, [measured.store.root], overwrite=False)
-    return selection.select(
+    manifest = selection.select(
         measured,
         Path(out) if out else path,
         targets=selection.select_targets(targets, measured),
@@ -266,6 +268,8 @@ def select(
         calibration=found,
         run={"command": sys.argv},
     )
+    _report(Path(out) if out else path)
+    return manifest
 
 
 def calibrate(
@@ -298,6 +302,7 @@ def calibrate(
             calibration=found,
             run={"command": sys.argv},
         )
+        _report(path)
     return found
 
 
@@ -323,6 +328,27 @@ def _policy(recipe: Policy, groups: Groups | None, quorum: int | None, **more: A
     except ValidationError as error:
         first = error.errors()[0]
         raise InputError(f"{first['loc'][0]}: {first['msg']}") from None
+
+
+def write_report(path: str | Path, *, out: str | Path | None = None) -> Path:
+    """Write the report of the set at `path` anew, into it or to the file `out`; gives the file's path."""
+    from mldata.report import html  # what draws and fills pages, only where one is made
+
+    return html.write(Path(path), Path(out) if out else None)
+
+
+def _report(path: Path) -> None:
+    """Write the report of a set that has just been put in its place; the set stands whatever comes of it."""
+    try:
+        write_report(path)
+    except Exception as error:  # broad: hours of work must not end as failed for a page about it
+        said = f"{type(error).__name__}: {first_line(error)}"
+        warnings.warn(
+            f"{path} is whole, but its report couldn't be written ({said}); `mldata report {path}` tries "
+            "again",
+            ReportWarning,
+            stacklevel=3,
+        )
 
 
 def verify(path: str | Path) -> Manifest:
