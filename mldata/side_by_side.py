@@ -74,8 +74,8 @@ def _found(path: Path, manifest: Manifest, concepts: set[str]) -> dict[tuple[str
     return {(row["concept_id"], row["language"]): row for row in both.iter_rows(named=True)}
 
 
-_Back = dict[tuple[str, int | None], str]
-"""Field and, in a conversation, number of the message -> what it comes back as."""
+_Back = dict[tuple[str, int], str]
+"""Field and number of the message (0 of a string) -> what it comes back as."""
 
 
 def _backs(
@@ -129,7 +129,7 @@ def _says(row: Mapping[str, Any], text: Mapping[str, Any]) -> bool:
     said = row[text["field"]]
     if said is None:
         return False
-    return bool((said if text["message"] is None else said[text["message"]]["content"]) == text["text"])
+    return bool((said if isinstance(said, str) else said[text["message"]]["content"]) == text["text"])
 
 
 def _in_shape(back: _Back, anchor: Mapping[str, Any]) -> Texts:
@@ -143,6 +143,6 @@ def _in_shape(back: _Back, anchor: Mapping[str, Any]) -> Texts:
                 for number, message in enumerate(said)
             ]
         else:
-            said = back.get((field, None), said)
+            said = back.get((field, 0), said)
         made[field] = inspection.said(said)
     return made

@@ -62,8 +62,7 @@ def render(path: Path, manifest: Manifest) -> str:
     why = reasons(path, manifest)
     kept = examples(path, manifest, found.worst_kept)
     dropped = examples(path, manifest, found.best_dropped)
-    template = _template()
-    return template.render(
+    text: str = _template().render(
         manifest=manifest,
         anchor=manifest.languages[manifest.anchor],
         names={tag: _name(tag) for tag in manifest.languages},
@@ -83,7 +82,7 @@ def render(path: Path, manifest: Manifest) -> str:
         drawn=_drawn(found, manifest),
         steps=_steps(manifest),
         because=_because(manifest),
-        removed={None: why.removed(), **{tag: why.removed(tag) for tag in manifest.targets}},
+        removed={tag: why.removed(tag) for tag in (None, *manifest.targets)},
         together=_together(why, manifest),
         combinations=COMBINATIONS,
         matrix=_matrix(manifest),
@@ -103,6 +102,7 @@ def render(path: Path, manifest: Manifest) -> str:
         has_back=any(one.came_back for some in (*kept.values(), *dropped.values()) for one in some),
         engines=_engines(manifest.engines),
     )
+    return text
 
 
 @cache

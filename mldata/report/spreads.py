@@ -86,7 +86,7 @@ def spreads(path: Path, manifest: Manifest, examples: int) -> Spreads:
         rules = tuple(rule for rule in manifest.rules if rule.column == name)
         if values.is_empty():
             continue
-        middle = pl.col("value").mean() if yes_or_no else pl.col("value").median()
+        middle = pl.col("value").mean() if yes_or_no else pl.col("value").quantile(0.5)  # as inspect's
         found.medians[name] = dict(values.group_by("language").agg(middle).iter_rows())
         if not yes_or_no:
             found.columns.append(_spread(name, rules, values, manifest.targets))
@@ -119,7 +119,7 @@ def _values(path: Path, manifest: Manifest) -> Iterator[tuple[str, bool, pl.Data
     names = [name for name in MEANINGS if name in there]
     languages = pl.Enum([manifest.anchor, *manifest.targets])
     rules = pl.Enum([rule.name for rule in manifest.rules])
-    common = [
+    common: list[pl.Expr | str] = [
         pl.col("language").cast(languages),
         "is_anchor",
         "kept",
@@ -176,7 +176,7 @@ def _near(
     itself = broke.group_by("language").agg(own=pl.col("away").median())
     scaled = broke.join(itself, on="language").join(typical, on="language", how="left")
     broke = scaled.with_columns(scale=pl.coalesce("scale", "own"))
-    nearest = []
+    nearest: list[list[Near]] = []
     for rows in (kept.join(typical, on="language") if direction(rule) else kept.head(0), broke):
         if rows.is_empty():
             nearest.append([])
