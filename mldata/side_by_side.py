@@ -59,7 +59,7 @@ def beside(path: Path, rows: pl.DataFrame) -> list[Beside]:
                 language,
                 source=inspection.texts(anchor),
                 translation=inspection.texts(row),
-                back=_in_shape(back, anchor) if back else None,
+                back=_in_shape(back, anchor) if back and _came_back(row) else None,
                 row=row,
             )
         )
@@ -130,6 +130,11 @@ def _says(row: Mapping[str, Any], text: Mapping[str, Any]) -> bool:
     if said is None:
         return False
     return bool((said if isinstance(said, str) else said[text["message"]]["content"]) == text["text"])
+
+
+def _came_back(row: Mapping[str, Any]) -> bool:
+    """Whether a back-translation was measured: without a way back, the store has empty ones."""
+    return any(row.get(name) is not None for name in ("back_chrf", "back_similarity"))
 
 
 def _in_shape(back: _Back, anchor: Mapping[str, Any]) -> Texts:
