@@ -12,7 +12,7 @@ import pytest
 
 import mldata
 from mldata import inspection
-from mldata.errors import InputError
+from mldata.errors import InputError, SetError
 from mldata.evidence import LENGTH_DEVIATION
 from mldata.languages import language
 from mldata.report import counts, examples, marks, spreads
@@ -439,6 +439,14 @@ def test_what_is_no_set_gets_one_sentence(tmp_path):
     with pytest.raises(InputError, match=r"is no set: it has no manifest.json; `mldata build --out"):
         mldata.write_report(tmp_path)
     assert not (tmp_path / "report.html").exists()
+
+
+def test_a_damaged_set_gets_one_sentence(built, tmp_path):
+    ours = built.copy_to(tmp_path)
+    file = ours / "dropped/rows-00000-of-00001.arrow"
+    file.write_bytes(file.read_bytes()[:200])
+    with pytest.raises(SetError, match=r"can't be read .*; see `mldata verify"):
+        mldata.write_report(ours)
 
 
 def test_a_report_that_cant_be_written_costs_no_set_and_is_told(built, tmp_path):

@@ -16,11 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
+import pyarrow as pa
 from markupsafe import Markup
 
 from mldata import pages
 from mldata.amounts import duration, size
 from mldata.calibration import Calibration, direction, interval, percent
+from mldata.errors import SetError, first_line
 from mldata.evidence.damage import DAMAGES
 from mldata.languages import language
 from mldata.recipe import Rule, parse_comparison
@@ -44,9 +47,15 @@ _NAME = re.compile(r"[^>,\s]+")
 
 
 def write(path: Path, out: Path | None = None) -> Path:
-    """Write the report of the set at `path` into it, or to the file `out`; gives the file's path."""
+    """Write the report of the set at `path` into it, or to the file `out`; gives the file's path.
+
+    InputError where there is no set, SetError where its files can't be read.
+    """
     manifest = read_manifest(path)
-    text = render(path, manifest)
+    try:
+        text = render(path, manifest)
+    except (pl.exceptions.PolarsError, pa.ArrowInvalid) as error:
+        raise SetError(f"{path} can't be read ({first_line(error)}); see `mldata verify {path}`") from None
     file = out if out is not None else path / FILE
     with atomic(file) as temporary:
         temporary.write_text(text, "utf-8")
