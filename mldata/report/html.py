@@ -310,20 +310,22 @@ def _tint(broken: float | None) -> int:
 
 
 def _median_matrix(found: Spreads, manifest: Manifest) -> list[tuple[str, list[tuple[float | None, int]]]]:
-    """Evidence -> per target its median, tinted by how far it is from the best language's (0 to 5)."""
-    good = {rule.column: direction(rule) for rule in manifest.rules}
-    good |= {rule.column: 1 for rule in manifest.rules if rule.threshold("") is True}
+    """Evidence -> per target its median, tinted (0 to 5) by how much of the way from the best language's
+    median to its own threshold it has gone; of what is true or false, by the share that is false."""
+    rules = {rule.column: rule for rule in manifest.rules}
     made = []
     for name, medians in found.medians.items():
-        values = [medians.get(tag) for tag in manifest.targets]
-        there = [value for value in values if value is not None]
-        low, high = min(there), max(there)
-        cells = []
-        for value in values:
+        there = [medians[tag] for tag in manifest.targets if tag in medians]
+        cells: list[tuple[float | None, int]] = []
+        for tag in manifest.targets:
+            value, rule = medians.get(tag), rules.get(name)
             tint = 0
-            if value is not None and high > low and good.get(name):
-                away = (high - value if good[name] > 0 else value - low) / (high - low)
-                tint = int(np.ceil(away * 5 - 1e-9))
+            if value is not None and rule is not None and rule.threshold(tag) is True:
+                tint = _tint(1 - value)
+            elif value is not None and rule is not None and (better := direction(rule)):
+                best = max(there) if better > 0 else min(there)
+                gone, whole = (best - value) * better, (best - float(rule.threshold(tag))) * better
+                tint = int(np.ceil(5 * min(1.0, gone / whole) - 0.5)) if whole > 0 else 5 * (gone > 0)
             cells.append((value, tint))
         made.append((name, cells))
     return made
