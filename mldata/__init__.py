@@ -28,6 +28,7 @@ __all__ = [
     "push",
     "select",
     "verify",
+    "write_report",
 ]
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
         push,
         select,
         verify,
+        write_report,
     )
 
 

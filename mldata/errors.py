@@ -28,6 +28,10 @@ class SetError(MldataError):
     exit_code = 1
 
 
+class ReportWarning(UserWarning):
+    """A set is whole and in its place, but the report on it couldn't be written."""
+
+
 def first_line(error: BaseException) -> str:
     """What another library's error says, without the lines that explain it; its name if it says nothing."""
     lines = str(error).strip().splitlines()

@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from mldata import attempts, hub, pipeline, screening, selection, shards, tighte
 from mldata.aligned_set import AlignedSet, open_set
 from mldata.calibration import Calibration, tightened
 from mldata.differences import Difference, compare
-from mldata.errors import InputError
+from mldata.errors import InputError, ReportWarning, first_line
 from mldata.exports import export
 from mldata.languages import language
 from mldata.measured import Measured
@@ -45,6 +46,7 @@ __all__ = [
     "push",
     "select",
     "verify",
+    "write_report",
 ]
 
 Groups = Literal["partial", "quorum", "complete"]
@@ -246,6 +248,7 @@ def finish(
         )
     facts |= {"seconds": round(time.monotonic() - started, 1), "peak_memory_bytes": peak.bytes}
     shards.write_json(Path(out) / "run.json", facts)
+    _report(Path(out))
     return manifest
 
 
@@ -296,7 +299,7 @@ def select(
     if so_far or (out is not None and Path(out).resolve() != path.resolve()):
         place, index = Path(out or path).resolve(), measured.index
         shards.check_place(place, index.uri, index.name, [measured.store.root], overwrite=False)
-    return selection.select(
+    manifest = selection.select(
         measured,
         Path(out) if out else path,
         targets=selection.select_targets(targets, measured),
@@ -305,6 +308,8 @@ def select(
         calibration=found,
         run={"command": sys.argv},
     )
+    _report(Path(out) if out else path)
+    return manifest
 
 
 def _to_select_from(
@@ -371,6 +376,7 @@ def calibrate(
             calibration=found,
             run={"command": sys.argv},
         )
+        _report(path)
     return found
 
 
@@ -404,6 +410,27 @@ def diff(a: str | Path, b: str | Path, *, languages: str | None = None, rows: in
     `rows` is how many changed rows of each kind and language are given with their texts.
     """
     return compare(Path(a), Path(b), languages=languages, rows=rows)
+
+
+def write_report(path: str | Path, *, out: str | Path | None = None) -> Path:
+    """Write the report of the set at `path` anew, into it or to the file `out`; gives the file's path."""
+    from mldata.report import html  # what draws and fills pages, only where one is made
+
+    return html.write(Path(path), Path(out) if out else None)
+
+
+def _report(path: Path) -> None:
+    """Write the report of a set that has just been put in its place; the set stands whatever comes of it."""
+    try:
+        write_report(path)
+    except Exception as error:  # broad: hours of work must not end as failed for a page about it
+        said = f"{type(error).__name__}: {first_line(error)}"
+        warnings.warn(
+            f"{path} is whole, but its report couldn't be written ({said}); `mldata report {path}` tries "
+            "again",
+            ReportWarning,
+            stacklevel=3,
+        )
 
 
 def verify(path: str | Path) -> Manifest:

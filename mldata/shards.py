@@ -1,11 +1,11 @@
 """The aligned set on disk: its schema, its files, its manifest, and the proof that all of it is whole.
 
-    SET/README.md  manifest.json  calibration.json  run.json
+    SET/README.md  manifest.json  calibration.json  run.json  report.html
     SET/data/train-*.arrow  data/test-*.arrow  dropped/rows-*.arrow  dropped/unreadable.arrow
 
 One row a concept and language; all rows of a concept stand together in one shard, the anchor first. A set
-is written beside its place and renamed into it, manifest last; `run.json` alone may differ between two
-builds of the same thing.
+is written beside its place and renamed into it, manifest last. `run.json`, and the report that shows it, may
+differ between two builds of the same thing; the report is added when the set is in its place.
 """
 
 from __future__ import annotations

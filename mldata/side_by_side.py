@@ -14,6 +14,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute
+import pyarrow.ipc
 
 from mldata import inspection
 from mldata.chunks import source_folder
@@ -45,7 +46,7 @@ def beside(path: Path, rows: pl.DataFrame) -> list[Beside]:
     """The rows with these `concept_id` and `language`, in that order, as far as they are there."""
     manifest = read_manifest(path)
     wanted = list(rows.select("concept_id", "language").iter_rows())
-    found = _found(path, manifest, {concept for concept, _ in wanted})
+    found = _found(path, manifest, wanted)
     backs = _backs(path, found, wanted)
     made = []
     for concept, language in wanted:
@@ -59,23 +60,40 @@ def beside(path: Path, rows: pl.DataFrame) -> list[Beside]:
                 language,
                 source=inspection.texts(anchor),
                 translation=inspection.texts(row),
-                back=_in_shape(back, anchor) if back else None,
+                back=_in_shape(back, anchor) if back and _came_back(row) else None,
                 row=row,
             )
         )
     return made
 
 
-def _found(path: Path, manifest: Manifest, concepts: set[str]) -> dict[tuple[str, str], dict[str, Any]]:
-    """All rows of the concepts, kept and dropped."""
-    kept = inspection.rows_of(inspection.kept_rows(path, manifest), concepts)
-    dropped = inspection.rows_of(inspection.dropped_rows(path, manifest), concepts)
-    both = pl.concat([kept.with_columns(reasons=pl.lit([], pl.List(pl.String))), dropped])
-    return {(row["concept_id"], row["language"]): row for row in both.iter_rows(named=True)}
+def _found(
+    path: Path, manifest: Manifest, wanted: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], dict[str, Any]]:
+    """The rows asked for and their anchors', kept and dropped. One chunk of a file is in memory at a time."""
+    concepts = pa.array(sorted({concept for concept, _ in wanted}), pa.string())
+    languages = pa.array(sorted({manifest.anchor, *(tag for _, tag in wanted)}), pa.string())
+    found = {}
+    for facts in manifest.files:
+        if facts.split not in ("train", "test", "dropped"):
+            continue
+        with pa.memory_map(str(path / facts.path)) as file:
+            whole = pa.ipc.open_file(file)
+            place = whole.schema.get_field_index("concept_id")
+            ids = pa.ipc.open_file(file, options=pa.ipc.IpcReadOptions(included_fields=[place]))
+            for number in range(whole.num_record_batches):
+                mine = pa.compute.is_in(ids.get_batch(number).column(0), concepts)
+                if not pa.compute.any(mine).as_py():
+                    continue
+                batch = whole.get_batch(number).filter(mine)
+                batch = batch.filter(pa.compute.is_in(batch["language"], languages))
+                for row in batch.to_pylist():
+                    found[row["concept_id"], row["language"]] = {"reasons": [], **row}
+    return found
 
 
-_Back = dict[tuple[str, int | None], str]
-"""Field and, in a conversation, number of the message -> what it comes back as."""
+_Back = dict[tuple[str, int], str]
+"""Field and number of the message (0 of a string) -> what it comes back as."""
 
 
 def _backs(
@@ -129,7 +147,12 @@ def _says(row: Mapping[str, Any], text: Mapping[str, Any]) -> bool:
     said = row[text["field"]]
     if said is None:
         return False
-    return bool((said if text["message"] is None else said[text["message"]]["content"]) == text["text"])
+    return bool((said if isinstance(said, str) else said[text["message"]]["content"]) == text["text"])
+
+
+def _came_back(row: Mapping[str, Any]) -> bool:
+    """Whether a back-translation was measured: without a way back, the store has empty ones."""
+    return any(row.get(name) is not None for name in ("back_chrf", "back_similarity"))
 
 
 def _in_shape(back: _Back, anchor: Mapping[str, Any]) -> Texts:
@@ -143,6 +166,6 @@ def _in_shape(back: _Back, anchor: Mapping[str, Any]) -> Texts:
                 for number, message in enumerate(said)
             ]
         else:
-            said = back.get((field, None), said)
+            said = back.get((field, 0), said)
         made[field] = inspection.said(said)
     return made

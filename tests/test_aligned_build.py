@@ -223,8 +223,8 @@ def test_a_build_that_is_killed_and_run_again_gives_the_same_bytes(build, tmp_pa
         with pytest.raises(Killed):
             build(rows, done=count, **options)
     build(rows, **options)
-    assert bytes_of(tmp_path / "killed", "run.json", "manifest.json") == bytes_of(
-        tmp_path / "whole", "run.json", "manifest.json"
+    assert bytes_of(tmp_path / "killed", "run.json", "manifest.json", "report.html") == bytes_of(
+        tmp_path / "whole", "run.json", "manifest.json", "report.html"
     )
     assert bytes_of(tmp_path / "killed.work", so_far.FILE) == bytes_of(tmp_path / "whole.work", so_far.FILE)
     assert not list((tmp_path / "killed.work").rglob(".*"))

@@ -147,8 +147,8 @@ def test_killed_anywhere_no_answered_request_is_paid_again_and_the_set_is_the_sa
     fresh = build(*some, out="fresh")
     assert fresh.code == 0
     before, after = (
-        bytes_of(build.place / "set", "run.json", "manifest.json"),
-        bytes_of(build.place / "fresh", "run.json", "manifest.json"),
+        bytes_of(build.place / "set", "run.json", "manifest.json", "report.html"),
+        bytes_of(build.place / "fresh", "run.json", "manifest.json", "report.html"),
     )
     assert before == after
 

@@ -198,14 +198,14 @@ def test_dropped_the_first_stays_and_the_record_says_what_the_others_repeat(buil
 
 def test_select_drops_keeps_and_looks_away_without_an_engine(build, tmp_path):
     _, out = build([BREAD, NEIGHBOUR, ONE_WORD])
-    before = bytes_of(out, "run.json")
+    before = bytes_of(out, "run.json", "report.html")
     assert mldata.select(out, near_duplicates="drop").concepts_kept == 2
     off = mldata.select(out, near_duplicates="off")
     assert (off.concepts_kept, off.near_duplicates) == (3, None)
     assert not (out / "dropped" / "near_duplicates.arrow").exists()
     mldata.verify(out)
     mldata.select(out)
-    assert bytes_of(out, "run.json") == before
+    assert bytes_of(out, "run.json", "report.html") == before
 
 
 def test_the_recipe_says_what_is_done_and_from_what_similarity_on(build):

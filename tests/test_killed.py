@@ -113,7 +113,9 @@ def assert_undisturbed(process, built, folder):
     """The build ends well, and nothing tells that earlier ones were killed."""
     said = process.communicate()[1]
     assert (process.returncode, said) == (0, "")
-    assert bytes_of(folder / "set", "run.json") == bytes_of(built.path, "run.json")
+    assert bytes_of(folder / "set", "run.json", "report.html") == bytes_of(
+        built.path, "run.json", "report.html"
+    )
     assert sorted(path.name for path in folder.iterdir()) == ["set", "set.work"]
 
 

@@ -7,7 +7,8 @@ raises on purpose become one line on stderr and their exit code.
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+import warnings
+from typing import Annotated, Any
 
 import typer
 
@@ -21,11 +22,12 @@ from mldata.cli.inspect import inspect
 from mldata.cli.languages import languages
 from mldata.cli.models import models
 from mldata.cli.push import push
+from mldata.cli.report import report
 from mldata.cli.review import review
 from mldata.cli.rules import rules
 from mldata.cli.select import select
 from mldata.cli.verify import verify
-from mldata.errors import InputError, MldataError
+from mldata.errors import InputError, MldataError, ReportWarning
 
 app = typer.Typer(
     name="mldata",
@@ -55,15 +57,27 @@ def _main(
 
 
 for command in (
-    *(build, select, calibrate, inspect, review, diff, export, push, verify),
+    *(build, select, calibrate, inspect, report, review, diff, export, push, verify),
     *(rules, languages, doctor),
 ):
     app.command()(command)
 app.add_typer(models)
 
 
+def _say(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+    """One line on stderr for what the user is to know; Python's own form for the rest."""
+    if issubclass(category, ReportWarning):
+        print(f"mldata: {message}", file=sys.stderr)
+    else:
+        _shown(message, category, *where, **more)
+
+
+_shown = warnings.showwarning
+
+
 def main() -> None:
     """Run the command line."""
+    warnings.showwarning = _say
     try:
         app()
     except MldataError as error:

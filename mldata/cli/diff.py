@@ -207,7 +207,7 @@ def _show(found: Difference, format: Format) -> None:
 
     from mldata.cli import cells
     from mldata.cli.screen import console
-    from mldata.visible import visible
+    from mldata.visible import markdown, visible
 
     lines = [f"A {found.a}", f"B {found.b}", *verdict(found)]
     if format == "markdown":

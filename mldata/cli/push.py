@@ -42,16 +42,16 @@ def push(
     from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
 
     from mldata import publishing
-    from mldata.cli import screen
+    from mldata.amounts import size
     from mldata.visible import visible
 
     target = publishing.place(to, revision)
     try:
         what = publishing.prepare(path, target, with_dropped=with_dropped)
-        for name, size in what.files.items():
-            typer.echo(f"  {screen.size(size):>9}  {name}")
-        left = f"; {screen.size(what.left)} of dropped rows stay here" if what.left else ""
-        typer.echo(f"{len(what.files)} files, {screen.size(sum(what.files.values()))}, to {target}{left}")
+        for name, count in what.files.items():
+            typer.echo(f"  {size(count):>9}  {name}")
+        left = f"; {size(what.left)} of dropped rows stay here" if what.left else ""
+        typer.echo(f"{len(what.files)} files, {size(sum(what.files.values()))}, to {target}{left}")
         typer.echo(f"licence: {visible(what.manifest.licence)}")
         if dry_run:
             return

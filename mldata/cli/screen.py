@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 from rich.table import Table
 
+from mldata.amounts import duration, size
 from mldata.calibration import FILE, Calibration, percent
 from mldata.chunks import source_folder
 from mldata.licences import allows_commercial
@@ -218,6 +219,8 @@ def summary(manifest: Manifest, path: Path) -> None:
     took = f"   {duration(run['seconds'])}" if "seconds" in run else ""
     peak = f", peak memory {size(run['peak_memory_bytes'])}" if "peak_memory_bytes" in run else ""
     console.print(f"[bold]{escape(str(path))}[/bold]{took}{peak}")
+    if (path / "report.html").exists():
+        console.print(f"report: {path / 'report.html'}", soft_wrap=True, markup=False)
     console.print(f"next: mldata inspect {path}", soft_wrap=True, markup=False)
 
 
@@ -291,22 +294,3 @@ def _blame(manifest: Manifest) -> str:
         if rules:
             worst.append(f"{tag}: {', '.join(rules[:3])}")
     return "; ".join(worst)
-
-
-def duration(seconds: float) -> str:
-    """2 min 41 s."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
-def size(count: float) -> str:
-    """3.9 MB."""
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"

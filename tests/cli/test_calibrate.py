@@ -148,20 +148,21 @@ def test_a_dry_run_shows_the_tables_and_writes_nothing(command, ours):
 
 def test_select_applies_the_calibration_again_and_a_rule_of_the_command_line_wins(command, ours):
     assert command("calibrate", ours).code == 0
-    calibrated = bytes_of(ours, "run.json")
+    calibrated = bytes_of(ours, "run.json", "report.html")
     done = command("select", ours, "--rule", "similarity_min>=0.81")
     assert "thresholds calibrated to 1 % false accepts (calibration.json): es" in " ".join(done.out.split())
     assert similarities(ours).min() >= 0.81
     assert command("select", ours).code == 0
-    assert bytes_of(ours, "run.json") == calibrated
+    assert bytes_of(ours, "run.json", "report.html") == calibrated
     assert command("calibrate", ours).code == 0
-    assert bytes_of(ours, "run.json") == calibrated
+    assert bytes_of(ours, "run.json", "report.html") == calibrated
 
 
 def test_without_calibration_the_set_is_the_recipes_again(command, home, ours):
     assert command("calibrate", ours).code == 0
     assert command("select", ours, "--no-calibration").code == 0
-    assert bytes_of(ours, "run.json") == bytes_of(home / "set", "run.json")
+    but = ("run.json", "report.html")
+    assert bytes_of(ours, *but) == bytes_of(home / "set", *but)
 
 
 def test_a_calibration_goes_along_to_another_place(command, ours, tmp_path):
@@ -305,11 +306,11 @@ def test_a_build_calibrates_on_wrong_items_of_its_own_rows(command, real):
 @pytest.mark.slow
 def test_built_and_calibrated_again_the_bytes_are_the_same(command, real):
     source, path, _ = real
-    before = bytes_of(path, "run.json")
+    before = bytes_of(path, "run.json", "report.html")
     assert command("build", "--source", source, "--targets", "es", "--out", path).code == 0
-    assert bytes_of(path, "run.json") == before
+    assert bytes_of(path, "run.json", "report.html") == before
     assert command("calibrate", path).code == 0
-    assert bytes_of(path, "run.json") == before
+    assert bytes_of(path, "run.json", "report.html") == before
 
 
 @pytest.mark.slow

@@ -57,7 +57,7 @@ def test_a_second_build_does_no_task_and_gives_the_same_bytes(command, built, ou
     done = command(*build(built, ours))
     assert (done.code, done.err) == (0, "")
     assert facts(ours)["tasks_run"] == 0
-    assert bytes_of(ours, "run.json") == bytes_of(built.path, "run.json")
+    assert bytes_of(ours, "run.json", "report.html") == bytes_of(built.path, "run.json", "report.html")
 
 
 def test_a_dry_run_names_routes_and_translates_nothing(command, built, tmp_path):
@@ -80,7 +80,7 @@ def test_a_language_added_later_costs_only_that_language(command, built, ours):
     assert command(*build(built, ours, "--workers", 1)).code == 0
     assert facts(ours)["tasks_run"] == 6  # three chunks, translated and measured
     assert before.items() <= bytes_of(ours.with_name("set.work")).items()
-    assert bytes_of(ours, "run.json") == bytes_of(built.path, "run.json")
+    assert bytes_of(ours, "run.json", "report.html") == bytes_of(built.path, "run.json", "report.html")
 
 
 def test_a_limit_takes_the_first_concepts(command, built, ours, tmp_path):
@@ -94,7 +94,7 @@ def test_a_limit_takes_the_first_concepts(command, built, ours, tmp_path):
 def test_a_swap_that_was_cut_short_is_repaired_by_the_next_build(command, built, ours):
     ours.rename(ours.with_name(".set.old"))
     assert command(*build(built, ours)).code == 0
-    assert bytes_of(ours, "run.json") == bytes_of(built.path, "run.json")
+    assert bytes_of(ours, "run.json", "report.html") == bytes_of(built.path, "run.json", "report.html")
     assert not list(ours.parent.glob(".set*"))
 
 
@@ -110,7 +110,7 @@ def test_select_and_back_again_gives_the_first_bytes(command, built, ours):
     assert 0 < len(chosen) < len(rows(built.path))
     assert command("verify", ours).code == 0
     assert command("select", ours).code == 0
-    assert bytes_of(ours, "run.json") == bytes_of(built.path, "run.json")
+    assert bytes_of(ours, "run.json", "report.html") == bytes_of(built.path, "run.json", "report.html")
 
 
 def test_complete_keeps_concepts_in_all_languages_or_not_at_all(command, built, ours):
