@@ -14,9 +14,10 @@ from typing import Any, Literal
 import polars as pl
 from pydantic import ValidationError
 
-from mldata import attempts, pipeline, screening, selection, shards, tightening
+from mldata import attempts, pipeline, screening, seconds, selection, shards, tightening
 from mldata.calibration import Calibration, tightened
 from mldata.errors import InputError
+from mldata.executors.local import Done
 from mldata.exports import export
 from mldata.languages import language
 from mldata.measured import Measured
@@ -138,12 +139,13 @@ def build(
     near_duplicates: Repeats | None = None,
     decontaminate: Sequence[str] | None = None,
     calibration: bool = True,
-    done: Callable[[Task], None] = lambda task: None,
+    done: Done = lambda task, seconds: None,
     **options: Any,
 ) -> Manifest:
     """Make the set `out`: plan, run what is missing, calibrate, select. `options` are those of `plan`.
 
-    `decontaminate` names evaluation texts, "FILE" or "FILE:column", and replaces the recipe's.
+    `decontaminate` names evaluation texts, "FILE" or "FILE:column", and replaces the recipe's. `done` is told
+    of each task that was done and of the seconds its worker took.
     """
     made = plan(source, targets=targets, out=out, **options)
     return finish(
@@ -171,7 +173,7 @@ def finish(
     near_duplicates: Repeats | None = None,
     decontaminate: Sequence[str] | None = None,
     calibration: bool = True,
-    done: Callable[[Task], None] = lambda task: None,
+    done: Done = lambda task, seconds: None,
     more: Callable[[Sequence[Task]], None] = lambda tasks: None,
 ) -> Manifest:
     """Run what a plan misses, calibrate unless the recipe or `calibration` says not to, then select.
@@ -193,6 +195,7 @@ def finish(
         facts: dict[str, Any] = {
             "command": sys.argv,
             "machine": f"{platform.platform()}, {os.cpu_count()} CPUs, Python {platform.python_version()}",
+            "workers": count,
             "tasks_run": len(made.missing),
         }
         measured = Measured.of_plan(made)
@@ -205,6 +208,7 @@ def finish(
             more(tasks)
             pipeline.run(made.job, tasks, workers=count, done=done)
             facts["tasks_run"] += len(tasks)
+        facts["seconds_by_language"] = seconds.by_language(measured)
         manifest = selection.select(
             measured,
             Path(out),
@@ -264,7 +268,7 @@ def select(
         rules=selection.change_rules(tightened(found, measured.recipe.rules, measured.translate), rules),
         policy=policy_made,
         calibration=found,
-        run={"command": sys.argv},
+        run=_facts(measured),
     )
 
 
@@ -296,9 +300,14 @@ def calibrate(
             rules=tightened(found, measured.recipe.rules, measured.translate),
             policy=manifest.select,
             calibration=found,
-            run={"command": sys.argv},
+            run=_facts(measured),
         )
     return found
+
+
+def _facts(measured: Measured) -> dict[str, Any]:
+    """What run.json says of a choice from what was measured earlier."""
+    return {"command": sys.argv, "seconds_by_language": seconds.by_language(measured)}
 
 
 def _calibration_policy(

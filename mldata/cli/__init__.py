@@ -11,13 +11,15 @@ from typing import Annotated
 
 import typer
 
-from mldata import __version__
+from mldata import __version__, interruption
+from mldata.cli import messages
 from mldata.cli.build import build
 from mldata.cli.calibrate import calibrate
 from mldata.cli.doctor import doctor
 from mldata.cli.export import export
 from mldata.cli.inspect import inspect
 from mldata.cli.languages import languages
+from mldata.cli.manual import manual
 from mldata.cli.models import models
 from mldata.cli.rules import rules
 from mldata.cli.select import select
@@ -27,12 +29,12 @@ from mldata.errors import InputError, MldataError
 app = typer.Typer(
     name="mldata",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Turn English preference data into a verified, concept-aligned multilingual set.",
-    epilog="Exit codes: 0 done, 1 damage found, 2 input or use, 3 an engine failed, 130 interrupted.",
+    epilog="Exit codes: 0 done, 1 damage found, 2 input or use, 3 an engine failed, 130 interrupted, "
+    "143 ended by SIGTERM. `mldata COMMAND --help` has examples, and the files a command writes.",
 )
 
 
@@ -52,18 +54,21 @@ def _main(
 
 
 for command in (build, select, calibrate, inspect, export, verify, rules, languages, doctor):
-    app.command()(command)
+    app.command(help=manual(command))(command)
 app.add_typer(models)
 
 
 def main() -> None:
     """Run the command line."""
+    messages.start(messages.LogFormat.text, quiet=False)
     try:
-        app()
+        app(prog_name="mldata")
+    except interruption.Interrupted as stop:
+        interruption.leave(stop)
     except MldataError as error:
-        print(f"mldata: {error}", file=sys.stderr)
+        messages.failed(error)
         sys.exit(error.exit_code)
     except OSError as error:  # a place that can't be read or written: below a file, or not permitted
         where = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
-        print(f"mldata: {where}", file=sys.stderr)
+        messages.error(where, InputError.exit_code)
         sys.exit(InputError.exit_code)

@@ -143,7 +143,8 @@ def _overview(path: Path) -> None:
     from rich.markup import escape
 
     from mldata import inspection
-    from mldata.cli.screen import console, summary, table
+    from mldata.cli.screen import console, table
+    from mldata.cli.summary import summary
     from mldata.evidence import columns
     from mldata.shards import read_manifest
     from mldata.visible import visible
