@@ -92,5 +92,7 @@ wording: Callable[[int], str] = text
 def leave(stop: Interrupted) -> NoReturn:
     """Say what is kept, and end with the signal's exit code."""
     _ended.set()
+    for number in SIGNALS:  # else the interpreter, as it ends, gives them back their power to kill
+        signal.signal(number, signal.SIG_IGN)
     print(wording(stop.exit_code - 128), file=sys.stderr)
     sys.exit(stop.exit_code)

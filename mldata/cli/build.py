@@ -106,7 +106,7 @@ Near = Annotated[
 Decontaminate = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="FILE\\[:COLUMN]",
+        metavar="FILE[:COLUMN]",
         help="Evaluation texts: concepts that share their wording are dropped; may be repeated.",
         rich_help_panel=SELECTION,
     ),
@@ -128,7 +128,7 @@ def build(
     aligned: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="\\[TAG=]FILE",
+            metavar="[TAG=]FILE",
             help="Instead of a source: rows that are translated already. A file with all languages, or "
             "TAG=FILE for each language, repeated.",
             rich_help_panel=SOURCE,

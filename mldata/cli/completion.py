@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
@@ -41,11 +42,11 @@ def anchors(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def rules(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Rules of the set or of the pipeline as --rule takes them, quoted for bash: ">" means a file to it."""
+    """Rules of the set or of the pipeline as --rule takes them; to bash a bare ">" means a file."""
     found = _manifest(ctx).get("rules") or _recipe(ctx).get("rules", [])
     texts = [str(rule["when"]).replace(" ", "") for rule in found]
     offered = [text for text in texts if text.startswith(incomplete)]
-    return [f'"{text}"' for text in offered] if _unquoted_in_bash() else offered
+    return [re.sub("[<>]", r"\\\g<0>", text) for text in offered] if _unquoted_in_bash() else offered
 
 
 def _unquoted_in_bash() -> bool:

@@ -203,9 +203,10 @@ class Progress:
         self._console = messages.on_stderr()
         self._said = time.monotonic()
         live = messages.for_people() and sys.stderr.isatty() and self._console.is_interactive
+        spinner = Spinner("dots")
         self._live = (
             Live(
-                get_renderable=lambda: picture(self.tally, self._console),
+                get_renderable=lambda: picture(self.tally, self._console, spinner),
                 console=self._console,
                 refresh_per_second=FRAMES,
                 transient=True,
@@ -285,8 +286,8 @@ def line(tally: Tally, most: int = 6) -> str:
     return " · ".join(parts)
 
 
-def picture(tally: Tally, console: Console) -> RenderableType:
-    """One frame of the live display, for a console of any size."""
+def picture(tally: Tally, console: Console, spinner: Spinner) -> RenderableType:
+    """One frame of the live display, for a console of any size; `spinner` turns while nothing else moves."""
     width, height = console.size
     tags = list(dict.fromkeys(tag for tag, _ in tally.stages))
     shown = _shown(tally, tags, max(1, height - AROUND))
@@ -306,7 +307,7 @@ def picture(tally: Tally, console: Console) -> RenderableType:
     if hidden:
         whole = sum(_whole(tally, tag) for tag in hidden)
         parts.append(Text(f"and {whole} languages done, {len(hidden) - whole} not yet", style="dim"))
-    parts.append(Padding(_overall(tally, width), (1, 0, 0, 0)))
+    parts.append(Padding(_overall(tally, width, spinner), (1, 0, 0, 0)))
     return Group(*parts)
 
 
@@ -351,25 +352,22 @@ def _colour(share: float) -> str:
     return "green" if share >= 0.8 else "yellow" if share >= 0.5 else "red"
 
 
-def _overall(tally: Tally, width: int) -> RenderableType:
-    """The whole build in one line, and its end in another: choosing rows has no tasks to count."""
+def _overall(tally: Tally, width: int, spinner: Spinner) -> RenderableType:
+    """The whole build in one line. Choosing rows, at its end, has no tasks to count."""
     done, total = tally.files
-    if done >= total:
-        return Spinner(
-            "dots", text=f"{total} files · choosing thresholds and rows · {duration(tally.elapsed)}"
-        )
-    left = tally.left()
     said = f"{done} of {total} files · {tally.rate():.0f} rows/s · {duration(tally.elapsed)}"
-    if left is not None:
+    if done >= total:
+        said = f"{total} files · choosing thresholds and rows · {duration(tally.elapsed)}"
+    elif (left := tally.left()) is not None:
         said += f" · about {duration(left)} left"
     if tally.tried_again:
         said += f" · {sum(tally.tried_again.values())} rows tried again"
-    bar = max(0, min(32, width - len(said) - 12))
-    row = Table.grid(padding=(0, 2, 0, 0))
-    if bar >= 8:
-        row.add_row(Text("all", style="bold"), ProgressBar(total=total, completed=done, width=bar), said)
-    else:
-        row.add_row(Text(said, overflow="ellipsis", no_wrap=True))
+    row = Table.grid(padding=(0, 1, 0, 0))
+    cells: list[RenderableType] = [spinner]
+    bar = min(32, width - len(said) - 6)
+    if bar >= 8 and done < total:
+        cells.append(ProgressBar(total=total, completed=done, width=bar))
+    row.add_row(*cells, Text(said, overflow="ellipsis", no_wrap=True))
     return row
 
 

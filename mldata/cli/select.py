@@ -76,7 +76,7 @@ def select(
 
       mldata select sets/en_prefs --rule "similarity>=0.85" --targets es,fr,pt
 
-      mldata select sets/en_prefs --policy complete --decontaminate gsm8k.jsonl:question
+      mldata select sets/en_prefs --decontaminate gsm8k.jsonl:question
 
       mldata select sets/en_prefs --out sets/strict --rule "back_chrf>=55"
 

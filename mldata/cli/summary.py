@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ REASONS = 4
 FEW = 0.5
 """A language of which less than this share of rows is kept is named in the warnings."""
 REPORT = "report.html"
+LABEL = 12
+"""Columns of a name and its colon."""
 
 
 def summary(manifest: Manifest, path: Path) -> None:
@@ -43,29 +46,22 @@ def summary(manifest: Manifest, path: Path) -> None:
     for line in _languages(manifest):
         _say(line)
     _say("")
-    data = [file for file in manifest.files if file.split in ("train", "test")]
-    anchor = manifest.languages[manifest.anchor]
-    _say(
-        f"{manifest.concepts_kept} of {manifest.source.concepts} concepts, {anchor.test} of them in the test "
-        f"split · {sum(f.rows for f in data)} rows in {len(data)} shards · "
-        f"{size(sum(f.bytes for f in data))} · licence: {manifest.licence}"
-    )
-    for said in (*_screening(manifest), *([calibrated(calibration)] if calibration else [])):
-        _say(said)
+    _print({**_contents(manifest), **({"thresholds": calibrated(calibration)} if calibration else {})})
+    _print(_screening(manifest))
     if found:
-        _say("")
-        _say("to look into:")
-    for text in found.values():
-        _say(f"- {text}")
+        _print({"look into": [_Prose(text) for text in found.values()]})
     _say("")
-    _facts({**_places(manifest, path), **_took(run), **_next(manifest, path)})
+    _print({**_places(manifest, path), **_took(run), **_next(manifest, path)})
+
+
+class _Prose(str):
+    """A line that is filled to the screen's width; others are for pasting, and stay whole."""
 
 
 def verdict(calibration: Calibration) -> None:
     """Whose thresholds were calibrated, to what, and where that wasn't reached."""
-    _say(calibrated(calibration))
-    if missed := _not_reached(calibration):
-        _say(missed)
+    missed = _not_reached(calibration)
+    _print({"thresholds": [*calibrated(calibration), *([_Prose(missed)] if missed else [])]})
 
 
 def requests(work: Path) -> None:
@@ -99,7 +95,7 @@ def warnings(manifest: Manifest, calibration: Calibration | None) -> Iterator[tu
 
 
 def _say(text: str) -> None:
-    """A line that a terminal wraps, not we: pasted, it is one again."""
+    """A line that a terminal wraps, not we: pasted, it is one again. Control characters are written out."""
     console.print(visible(text), soft_wrap=True, markup=False, highlight=False)
 
 
@@ -176,12 +172,32 @@ def _reasons(dropped: dict[str, int], room: int) -> str:
     return ""
 
 
-def _facts(facts: dict[str, list[str]]) -> None:
+def _print(facts: Mapping[str, Sequence[str]]) -> None:
     """Names and what there is to say of each, below one another."""
-    width = max(map(len, facts)) + 2
-    for name, lines in facts.items():
+    for name, said in facts.items():
+        lines = [line for text in said for line in (_filled(text) if isinstance(text, _Prose) else [text])]
         for number, line in enumerate(lines):
-            _say(("" if number else f"{name}:").ljust(width) + line)
+            _say(("" if number else f"{name}:").ljust(LABEL) + line)
+
+
+def _filled(text: str) -> list[str]:
+    """Lines of prose beside their name."""
+    width = max(20, console.width - LABEL)
+    lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
+    return [lines[0], *(f"  {line}" for line in lines[1:])] if lines else []
+
+
+def _contents(manifest: Manifest) -> dict[str, list[str]]:
+    """What the set holds."""
+    data = [file for file in manifest.files if file.split in ("train", "test")]
+    test = manifest.languages[manifest.anchor].test
+    return {
+        "concepts": [
+            f"{manifest.concepts_kept} of {manifest.source.concepts} kept, {test} of them in the test split"
+        ],
+        "rows": [f"{sum(f.rows for f in data)} in {len(data)} shards, {size(sum(f.bytes for f in data))}"],
+        "licence": [_Prose(manifest.licence)],
+    }
 
 
 def _places(manifest: Manifest, path: Path) -> dict[str, list[str]]:
@@ -193,19 +209,16 @@ def _places(manifest: Manifest, path: Path) -> dict[str, list[str]]:
 
 
 def _took(run: dict[str, Any]) -> dict[str, list[str]]:
-    """Time and memory of this build, and what workers spent on the slowest languages in all builds."""
-    if "seconds" not in run:
-        return {}
-    took = (
-        f"{duration(run['seconds'])}, peak memory {size(run['peak_memory_bytes'])}, {run['workers']} workers"
-    )
-    spent_on = sorted(run["seconds_by_language"].items(), key=lambda item: -item[1])
+    """Time and memory of this build, and what workers spent on the slowest languages in all builds; of what
+    run.json says, which older versions wrote too."""
+    took = [duration(run["seconds"])] if "seconds" in run else []
+    took += [f"peak memory {size(run['peak_memory_bytes'])}"] if "peak_memory_bytes" in run else []
+    took += [f"{run['workers']} worker{'s' * (run['workers'] > 1)}"] if "workers" in run else []
+    spent_on = sorted(run.get("seconds_by_language", {}).items(), key=lambda item: -item[1])
     slowest = " · ".join(f"{tag} {duration(seconds)}" for tag, seconds in spent_on[:REASONS])
-    if not slowest:
-        return {"took": [took]}
-    return {
-        "took": [took, f"workers, in all builds: {slowest}{' · …' if len(spent_on) > REASONS else ''}"],
-    }
+    more = " · …" if len(spent_on) > REASONS else ""
+    lines = [", ".join(took)] if took else []
+    return {"took": [*lines, f"workers, in all builds: {slowest}{more}"] if slowest else lines}
 
 
 def _next(manifest: Manifest, path: Path) -> dict[str, list[str]]:
@@ -215,32 +228,40 @@ def _next(manifest: Manifest, path: Path) -> dict[str, list[str]]:
     return {"next": [f"mldata inspect {where}", *train]}
 
 
-def _screening(manifest: Manifest) -> Iterator[str]:
-    """A line each on near-duplicates, if there are any, and on leaks, if they were looked for."""
+def _screening(manifest: Manifest) -> dict[str, list[str]]:
+    """Near-duplicates, if there are any, and leaks, if they were looked for."""
     near, leaks = manifest.near_duplicates, manifest.contamination
+    said: dict[str, list[str]] = {}
     if near is not None and near.concepts:
         dropped = manifest.select.near_duplicates == "drop"
         fate = "dropped" if dropped else "kept, each group in one split; `--near-duplicates drop` drops them"
-        yield (
-            f"near-duplicates: {near.concepts} of {manifest.source.concepts} concepts repeat another "
-            f"(groups: {near.groups}, largest: {near.largest[0].concepts}) · {fate}"
-        )
+        said["duplicates"] = [
+            _Prose(
+                f"{near.concepts} of {manifest.source.concepts} concepts nearly repeat another "
+                f"(groups: {near.groups}, largest: {near.largest[0].concepts}) · {fate}"
+            )
+        ]
     if leaks is not None:
         found = " · ".join(f"{of.given} {of.concepts}" for of in leaks.evaluations)
-        yield f"leaks: {leaks.concepts} concepts dropped ({found})"
+        said["leaks"] = [_Prose(f"{leaks.concepts} concepts dropped ({found})")]
+    return said
 
 
-def calibrated(calibration: Calibration) -> str:
-    """Whose thresholds were calibrated, and to what."""
+def calibrated(calibration: Calibration) -> list[str]:
+    """Whose thresholds were calibrated, to what."""
     told = [tag for tag, language in calibration.languages.items() if language.enough_data]
     few = [tag for tag in calibration.languages if tag not in told]
-    said = (
-        f"thresholds calibrated to {percent(calibration.false_accept)} false accepts ({FILE}): "
-        f"{' '.join(told) or 'no language'}"
-    )
+    said = [
+        _Prose(
+            f"calibrated to {percent(calibration.false_accept)} false accepts ({FILE}): "
+            f"{' '.join(told) or 'no language'}"
+        )
+    ]
     if few:
-        said += f" · the recipe's for {' '.join(few)} (fewer than {calibration.min_rows} passing rows)"
-    return said
+        said.append(
+            _Prose(f"the recipe's, for fewer than {calibration.min_rows} passing rows: {' '.join(few)}")
+        )
+    return list(said)
 
 
 def _not_reached(calibration: Calibration) -> str:
