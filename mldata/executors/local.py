@@ -24,6 +24,9 @@ from mldata.tasks import Job, Task, Worker
 
 AHEAD = 2
 """Tasks handed out for each worker: one at work, one waiting."""
+LOOK_UP = 0.2
+"""Seconds after which waiting is left for a moment: Polars has Ctrl-C resume what it interrupts (SA_RESTART),
+so that a wait without an end would not notice it."""
 
 # These libraries lose most of their speed to spinning threads when several workers share the cores.
 _ONE_THREAD = {
@@ -93,7 +96,7 @@ def _feed(pool: ProcessPoolExecutor, tasks: Sequence[Task], ahead: int, done: Do
                 break
         if not running:
             return
-        finished, _ = wait(running, return_when=FIRST_COMPLETED)
+        finished, _ = wait(running, timeout=LOOK_UP, return_when=FIRST_COMPLETED)
         for future in finished:
             task = running.pop(future)
             done(task, future.result())
