@@ -362,7 +362,7 @@ def _planned(made: Plan, place: Path, workers: int) -> dict[str, Any]:
 def _kept(made: Plan | None, shown: Any) -> str:
     """What is said of an interruption: what the work store holds."""
     if made is None:
-        return "nothing was translated yet"
+        return "it was still planning, and what the work store holds is kept"
     done, total = shown.tally.files if shown else (made.total - len(made.missing), made.total)
     work = made.job.work
     near = work.relative_to(Path.cwd()) if work.is_relative_to(Path.cwd()) else work

@@ -9,21 +9,19 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-SIGNALS = "130 interrupted (Ctrl-C), 143 ended by SIGTERM"
-
 
 def manual(command: Callable[..., Any]) -> str:
     """The help page of a command, as rich markup."""
     pages: list[str] = []
     indented = False
     for block in inspect.cleandoc(command.__doc__ or "").split("\n\n"):
-        lines = block.split("\n")
-        is_indented = all(line.startswith("  ") for line in lines)
-        if lines[0].endswith(":") and len(lines) > 1 and all(line.startswith("  ") for line in lines[1:]):
-            pages.append("\n".join([f"[bold]{lines[0]}[/bold]", *lines[1:]]))
-        elif is_indented and indented:
+        continues = indented
+        indented = all(line.startswith("  ") for line in block.split("\n"))
+        if indented and continues:
             pages[-1] += f"\n{block}"
+        elif indented:
+            pages.append(block)
         else:
-            pages.append(block if is_indented else " ".join(line.strip() for line in lines))
-        indented = is_indented
+            filled = " ".join(block.split())
+            pages.append(f"[bold]{filled}[/bold]" if filled.endswith(":") else filled)
     return "\n\n".join(pages)
