@@ -316,7 +316,7 @@ def build(
     count = workers or library.default_workers(made.recipe)
     messages.event("planned", **_planned(made, place, count))
     if messages.for_people():
-        screen.heading(made, count)
+        screen.heading(made)
     if dry_run:
         if messages.for_people():
             screen.dry_run(made)

@@ -80,11 +80,16 @@ def _listed(known: Iterable[str], incomplete: str) -> list[str]:
 
 
 def _manifest(ctx: typer.Context) -> dict[str, Any]:
-    path = ctx.params.get("path")
-    try:
-        return dict(json.loads((Path(path) / "manifest.json").read_text("utf-8"))) if path else {}
-    except (OSError, ValueError):
-        return {}
+    """Of the set on the command line, found among its words: while an option lacks its value, arguments
+    aren't parsed."""
+    words = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS", "")
+    for word in (ctx.params.get("path"), *words.split()):
+        try:
+            if word and (file := Path(word) / "manifest.json").is_file():
+                return dict(json.loads(file.read_text("utf-8")))
+        except (OSError, ValueError):
+            continue
+    return {}
 
 
 def _recipe(ctx: typer.Context) -> dict[str, Any]:

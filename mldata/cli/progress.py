@@ -71,7 +71,7 @@ class Tally:
         self.stages: dict[tuple[str, str], Stage] = {}
         chunks = len(plan.index.chunks)
         for tag in (plan.anchor, *plan.targets):
-            for name in ("measure",) if tag == plan.anchor else ("translate", "measure"):
+            for name in ("measure_source",) if tag == plan.anchor else ("translate", "measure"):
                 self.stages[tag, name] = Stage(chunks, chunks)
         self._waiting: dict[Task, None] = {}
         self._expect(plan.missing)
@@ -83,8 +83,7 @@ class Tally:
         """Language -> rows that other engines try again."""
 
     def _stage(self, task: Task) -> Stage:
-        name = "translate" if task.stage == "translate" else "measure"
-        return self.stages[task.language, name]
+        return self.stages[task.language, task.stage]
 
     def _expect(self, tasks: Sequence[Task]) -> None:
         self._waiting |= dict.fromkeys(tasks)
@@ -335,7 +334,7 @@ def _whole(tally: Tally, tag: str) -> bool:
 def _row(tally: Tally, tag: str, at_work: bool, bar: int) -> list[RenderableType]:
     cells: list[RenderableType] = [Text(tag, style="bold" if at_work else "")]
     for name in ("translate", "measure"):
-        stage = tally.stages.get((tag, name))
+        stage = tally.stages.get((tag, name), tally.stages.get((tag, f"{name}_source")))
         if stage is None:
             cells += [Text("source", style="dim"), ""]
             continue

@@ -36,13 +36,13 @@ def table(*columns: str) -> Table:
     return made
 
 
-def heading(plan: Plan, workers: int) -> None:
+def heading(plan: Plan) -> None:
     """One line on what will be done, and lines on rows set aside."""
     index = plan.index
     what = "languages given" if plan.job.given else "targets"
     console.print(
         f"[bold]{escape(index.name)}[/bold] · {index.concepts} concepts ({index.format}) · {plan.anchor} → "
-        f"{len(plan.targets)} {what} · pipeline {plan.recipe.name} · {workers} workers"
+        f"{len(plan.targets)} {what} · pipeline {plan.recipe.name}"
     )
     if without := [target for target, back in plan.job.given.items() if back is None]:
         console.print(f"not translated back: {' '.join(without)}")
