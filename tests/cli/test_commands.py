@@ -138,7 +138,7 @@ def test_select_elsewhere_leaves_the_set_alone(command, built, ours, tmp_path):
 def test_rules_that_nothing_meets_give_an_empty_set_that_names_them(command, ours):
     done = command("select", ours, "--rule", "similarity>=1")
     assert done.code == 0
-    assert re.search(r"^The set is empty: .*es: .*similarity 8", done.out, re.MULTILINE)
+    assert re.search(r"^look into: +The set is empty: .*es: .*similarity 8", done.out, re.MULTILINE)
     assert command("verify", ours).code == 0
     assert len(rows(ours)) == 0
 

@@ -107,7 +107,7 @@ def test_a_terminal_shows_each_language_live_and_keeps_the_summary_alone(shown):
     assert max(map(len, moving)) <= 80
     assert lines[0].startswith("prefs · 8 concepts")
     assert not [line for line in lines if "━" in line]
-    assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h") == 1  # the cursor is back
+    assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h") >= 1  # the cursor is back
 
 
 def test_the_summary_is_plain_text_and_complete(shown):
