@@ -11,8 +11,10 @@ import contextlib
 import sys
 import threading
 import time
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from types import TracebackType
 
 import polars as pl
@@ -37,7 +39,7 @@ LINE_EVERY = 15.0
 """Seconds between progress lines where there is no terminal, at first; after ten minutes a fortieth of the
 time so far, and `LINE_AT_LEAST_EVERY` in the end."""
 LINE_AT_LEAST_EVERY = 300.0
-FRAMES = 4
+FRAMES = 2
 """Pictures a second of the live display."""
 BUDGET = 0.01
 """Share of the time that may go into reading what passes so far; chunks beyond it are left out."""
@@ -68,12 +70,15 @@ class Tally:
     def __init__(self, plan: Plan, workers: int, rules: Sequence[Rule]) -> None:
         self.plan, self.workers = plan, workers
         self.started = time.monotonic()
-        self.stages: dict[tuple[str, str], Stage] = {}
+        self.stages: dict[str, dict[str, Stage]] = {}
+        """Language -> stage -> how far it is."""
         chunks = len(plan.index.chunks)
         for tag in (plan.anchor, *plan.targets):
-            for name in ("measure_source",) if tag == plan.anchor else ("translate", "measure"):
-                self.stages[tag, name] = Stage(chunks, chunks)
-        self._waiting: dict[Task, None] = {}
+            names = ("measure_source",) if tag == plan.anchor else ("translate", "measure")
+            self.stages[tag] = {name: Stage(chunks, chunks) for name in names}
+        self._waiting: OrderedDict[Task, None] = OrderedDict()  # a dict forgets its first slowly
+        self.at_work: list[str] = []
+        """Languages that workers have tasks of now: these are handed out in order."""
         self._expect(plan.missing)
         for task in plan.missing:
             self._stage(task).done -= 1
@@ -83,10 +88,19 @@ class Tally:
         """Language -> rows that other engines try again."""
 
     def _stage(self, task: Task) -> Stage:
-        return self.stages[task.language, task.stage]
+        return self.stages[task.language][task.stage]
+
+    @property
+    def all_stages(self) -> list[Stage]:
+        """Of all languages."""
+        return [stage for of in self.stages.values() for stage in of.values()]
 
     def _expect(self, tasks: Sequence[Task]) -> None:
-        self._waiting |= dict.fromkeys(tasks)
+        self._waiting.update(dict.fromkeys(tasks))
+        self._look_who_works()
+
+    def _look_who_works(self) -> None:
+        self.at_work = list(dict.fromkeys(task.language for task in islice(self._waiting, self.workers)))
 
     def more(self, tasks: Sequence[Task]) -> None:
         """Add tasks that nobody could know of before: rows that are tried again."""
@@ -105,6 +119,7 @@ class Tally:
         stage.last = now
         stage.done, stage.new, stage.seconds = stage.done + 1, stage.new + 1, stage.seconds + seconds
         self._waiting.pop(task, None)
+        self._look_who_works()
         if task.stage == "measure":
             self.passing.look(task, self.elapsed)
 
@@ -116,21 +131,15 @@ class Tally:
     @property
     def files(self) -> tuple[int, int]:
         """Files of work that are there, and all."""
-        stages = self.stages.values()
-        return sum(s.done for s in stages), sum(s.total for s in stages)
-
-    def at_work(self) -> list[str]:
-        """Languages that workers have tasks of now: these are handed out in order."""
-        first = [task.language for task, _ in zip(list(self._waiting), range(self.workers), strict=False)]
-        return list(dict.fromkeys(first))
+        return sum(s.done for s in self.all_stages), sum(s.total for s in self.all_stages)
 
     def rate(self) -> float:
         """Rows a second that went through a stage, over all workers."""
-        return sum(s.new for s in self.stages.values()) * self.rows_a_file / max(self.elapsed, 1e-9)
+        return sum(s.new for s in self.all_stages) * self.rows_a_file / max(self.elapsed, 1e-9)
 
     def rate_of(self, tag: str) -> float | None:
         """Rows a second of the stage that a language is in, or was in last."""
-        done = [s for (of, _), s in self.stages.items() if of == tag and s.new]
+        done = [stage for stage in self.stages[tag].values() if stage.new]
         if not done:
             return None
         stage = max(done, key=lambda s: s.last)
@@ -141,16 +150,22 @@ class Tally:
 
         A file costs what the others of its language and stage cost so far, else those of its stage, else all.
         """
-        made = [(key, s) for key, s in self.stages.items() if s.new]
-        if not made:
+        seconds: defaultdict[str, float] = defaultdict(float)
+        files: defaultdict[str, int] = defaultdict(int)
+        for of in self.stages.values():
+            for name, stage in of.items():
+                for key in (name, "all"):
+                    seconds[key] += stage.seconds
+                    files[key] += stage.new
+        if not files["all"]:
             return None
-        total = 0.0
-        for (tag, name), stage in self.stages.items():
-            if waiting := stage.total - stage.done:
-                like = [s for key, s in made if key == (tag, name)]
-                like = like or [s for key, s in made if key[1] == name] or [s for _, s in made]
-                total += waiting * sum(s.seconds for s in like) / sum(s.new for s in like)
-        return total / max(1, min(self.workers, len(self._waiting)))
+        left = 0.0
+        for of in self.stages.values():
+            for name, stage in of.items():
+                key = name if files[name] else "all"
+                one = stage.seconds / stage.new if stage.new else seconds[key] / files[key]
+                left += (stage.total - stage.done) * one
+        return left / max(1, min(self.workers, len(self._waiting)))
 
 
 class Passing:
@@ -256,10 +271,11 @@ def _fields(tally: Tally) -> dict[str, object]:
     done, total = tally.files
     left = tally.left()
     languages: dict[str, dict[str, float | int | None]] = {}
-    for (tag, name), stage in tally.stages.items():
+    for tag, stages in tally.stages.items():
         share = tally.passing.share(tag)
-        of = languages.setdefault(tag, {"passing": None if share is None else round(share, 4)})
-        of |= {f"{name}_done": stage.done, f"{name}_total": stage.total}
+        languages[tag] = {"passing": None if share is None else round(share, 4)}
+        for name, stage in stages.items():
+            languages[tag] |= {f"{name}_done": stage.done, f"{name}_total": stage.total}
     return {
         "done": done,
         "total": total,
@@ -276,7 +292,7 @@ def line(tally: Tally, most: int = 6) -> str:
     parts = [f"{done} of {total} files", f"{tally.rate():.1f} rows/s"]
     if (left := tally.left()) is not None:
         parts.append(f"about {duration(left)} left")
-    names = tally.at_work()
+    names = tally.at_work
     if names:
         parts.append(f"at work: {' '.join(names[:most])}{' …' if len(names) > most else ''}")
     shares = [(tag, share) for tag in names if (share := tally.passing.share(tag)) is not None]
@@ -288,7 +304,7 @@ def line(tally: Tally, most: int = 6) -> str:
 def picture(tally: Tally, console: Console, spinner: Spinner) -> RenderableType:
     """One frame of the live display, for a console of any size; `spinner` turns while nothing else moves."""
     width, height = console.size
-    tags = list(dict.fromkeys(tag for tag, _ in tally.stages))
+    tags = list(tally.stages)
     shown = _shown(tally, tags, max(1, height - AROUND))
     bar = max(6, min(24, (width - 46) // 2))
     rows = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
@@ -298,7 +314,7 @@ def picture(tally: Tally, console: Console, spinner: Spinner) -> RenderableType:
         rows.add_column("", justify="right", no_wrap=True, min_width=5)
     rows.add_column("rows/s", justify="right", no_wrap=True, min_width=6)
     rows.add_column("passing", justify="right", no_wrap=True)
-    at_work = set(tally.at_work())
+    at_work = set(tally.at_work)
     for tag in shown:
         rows.add_row(*_row(tally, tag, tag in at_work, bar))
     hidden = [tag for tag in tags if tag not in shown]
@@ -314,27 +330,27 @@ def _shown(tally: Tally, tags: Sequence[str], most: int) -> list[str]:
     """The languages for which there is room, in order: those at work, begun, waiting, and done."""
     if len(tags) <= most:
         return list(tags)
-    at_work = tally.at_work()
+    at_work = tally.at_work
 
     def urgency(tag: str) -> int:
         if tag in at_work:
             return 0
         if _whole(tally, tag):
             return 3
-        return 1 if any(s.new for (of, _), s in tally.stages.items() if of == tag) else 2
+        return 1 if any(stage.new for stage in tally.stages[tag].values()) else 2
 
     chosen = set(sorted(tags, key=urgency)[: most - 1])
     return [tag for tag in tags if tag in chosen]
 
 
 def _whole(tally: Tally, tag: str) -> bool:
-    return all(stage.done >= stage.total for (of, _), stage in tally.stages.items() if of == tag)
+    return all(stage.done >= stage.total for stage in tally.stages[tag].values())
 
 
 def _row(tally: Tally, tag: str, at_work: bool, bar: int) -> list[RenderableType]:
     cells: list[RenderableType] = [Text(tag, style="bold" if at_work else "")]
     for name in ("translate", "measure"):
-        stage = tally.stages.get((tag, name), tally.stages.get((tag, f"{name}_source")))
+        stage = tally.stages[tag].get(name, tally.stages[tag].get(f"{name}_source"))
         if stage is None:
             cells += [Text("source", style="dim"), ""]
             continue

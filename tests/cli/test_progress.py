@@ -201,12 +201,12 @@ def test_no_number_of_languages_overflows_the_screen(languages, columns, rows):
     made, tasks = tally(languages)
     for task in tasks[: len(tasks) * 2 // 3]:
         made.done(task, 1.0)
-        if len(made.at_work()) == 0:
+        if len(made.at_work) == 0:
             break
     lines = frame(made, columns, rows)
     assert len(lines) < rows
     assert max(map(len, lines)) <= columns
-    for tag in made.at_work():
+    for tag in made.at_work:
         assert [line for line in lines if line.startswith(f"{tag} ")]
     assert str(len(tasks)) in lines[-1]
     assert (languages + 1 <= rows - 6) != any("languages done" in line for line in lines)
