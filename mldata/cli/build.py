@@ -336,6 +336,8 @@ def build(
             done=shown.done,
             more=shown.more,
         )
+    if messages.for_people():
+        screen.console.print()
     summary.summary(manifest, place)
     summary.requests(made.job.work)
 

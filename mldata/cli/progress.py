@@ -354,13 +354,17 @@ def _row(tally: Tally, tag: str, at_work: bool, bar: int) -> list[RenderableType
         if stage is None:
             cells += [Text("source", style="dim"), ""]
             continue
-        cells.append(ProgressBar(total=max(1, stage.total), completed=stage.done, width=bar))
+        cells.append(_bar(stage.done, max(1, stage.total), bar))
         share = stage.done / stage.total if stage.total else 1.0
         cells.append(Text(f"{int(share * 100)} %", style="" if share else "dim"))
     rate, passing = tally.rate_of(tag), tally.passing.share(tag)
     cells.append("" if rate is None else f"{rate:.0f}" if rate >= 10 else f"{rate:.1f}")
     cells.append("" if passing is None else Text(f"{passing:.0%}".replace("%", " %"), style=_colour(passing)))
     return cells
+
+
+def _bar(done: int, total: int, width: int) -> ProgressBar:
+    return ProgressBar(total=total, completed=done, width=width, complete_style="cyan")
 
 
 def _colour(share: float) -> str:
@@ -381,7 +385,7 @@ def _overall(tally: Tally, width: int, spinner: Spinner) -> RenderableType:
     cells: list[RenderableType] = [spinner]
     bar = min(32, width - len(said) - 6)
     if bar >= 8 and done < total:
-        cells.append(ProgressBar(total=total, completed=done, width=bar))
+        cells.append(_bar(done, total, bar))
     row.add_row(*cells, Text(said, overflow="ellipsis", no_wrap=True))
     return row
 
