@@ -13,7 +13,8 @@ import pyarrow as pa
 from mldata import shards
 from mldata.calibration import Calibration
 from mldata.evidence import columns
-from mldata.recipe import Recipe, resource
+from mldata.recipe import Recipe
+from mldata.resources import resource
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -14,11 +14,12 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from mldata import attempts, hub, pipeline, screening, selection, shards, tightening
+from mldata import attempts, hub, pipeline, screening, seconds, selection, shards, tightening
 from mldata.aligned_set import AlignedSet, open_set
 from mldata.calibration import Calibration, tightened
 from mldata.differences import Difference, compare
 from mldata.errors import InputError, ReportWarning, first_line
+from mldata.executors.local import Done
 from mldata.exports import export
 from mldata.languages import language
 from mldata.measured import Measured
@@ -162,12 +163,13 @@ def build(
     near_duplicates: Repeats | None = None,
     decontaminate: Sequence[str] | None = None,
     calibration: bool = True,
-    done: Callable[[Task], None] = lambda task: None,
+    done: Done = lambda task, seconds: None,
     **options: Any,
 ) -> Manifest:
     """Make the set `out`: plan, run what is missing, calibrate, select. `options` are those of `plan`.
 
-    `decontaminate` names evaluation texts, "FILE" or "FILE:column", and replaces the recipe's.
+    `decontaminate` names evaluation texts, "FILE" or "FILE:column", and replaces the recipe's. `done` is told
+    of each task that was done and of the seconds its worker took.
 
     A script that builds must do so below `if __name__ == "__main__":`, as workers import it too.
 
@@ -201,7 +203,7 @@ def finish(
     near_duplicates: Repeats | None = None,
     decontaminate: Sequence[str] | None = None,
     calibration: bool = True,
-    done: Callable[[Task], None] = lambda task: None,
+    done: Done = lambda task, seconds: None,
     more: Callable[[Sequence[Task]], None] = lambda tasks: None,
 ) -> Manifest:
     """Run what a plan misses, calibrate unless the recipe or `calibration` says not to, then select.
@@ -225,6 +227,7 @@ def finish(
         facts: dict[str, Any] = {
             "command": sys.argv,
             "machine": f"{platform.platform()}, {os.cpu_count()} CPUs, Python {platform.python_version()}",
+            "workers": count,
             "tasks_run": len(made.missing),
         }
         wanted = calibration and recipe.calibration.enabled
@@ -237,6 +240,7 @@ def finish(
             begin(measured, Path(out), number)
             pipeline.run(made.job, tasks, workers=count, done=done)
             facts["tasks_run"] += len(tasks)
+        facts["seconds_by_language"] = seconds.by_language(measured)
         manifest = selection.select(
             measured,
             Path(out),
@@ -306,7 +310,7 @@ def select(
         rules=selection.change_rules(tightened(found, measured.recipe.rules, measured.translate), rules),
         policy=policy_made,
         calibration=found,
-        run={"command": sys.argv},
+        run=_facts(measured),
     )
     _report(Path(out) if out else path)
     return manifest
@@ -374,10 +378,15 @@ def calibrate(
             rules=tightened(found, measured.recipe.rules, measured.translate),
             policy=manifest.select,
             calibration=found,
-            run={"command": sys.argv},
+            run=_facts(measured),
         )
         _report(path)
     return found
+
+
+def _facts(measured: Measured) -> dict[str, Any]:
+    """What run.json says of a choice from what was measured earlier."""
+    return {"command": sys.argv, "seconds_by_language": seconds.by_language(measured)}
 
 
 def _calibration_policy(

@@ -35,7 +35,12 @@ class Peak:
     def _watch(self) -> None:
         me = psutil.Process()
         while True:
-            self.bytes = max(self.bytes, sum(map(_size, [me, *me.children(recursive=True)])))
+            seen = 0
+            for process in (me, *me.children(recursive=True)):
+                if self._end.is_set():  # a look takes long where there are many processes
+                    return
+                seen += _size(process)
+            self.bytes = max(self.bytes, seen)
             if self._end.wait(INTERVAL):
                 return
 

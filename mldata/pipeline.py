@@ -6,7 +6,7 @@ a language, adding rows and going on after a crash are one operation, and doing 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -26,6 +26,7 @@ from mldata.languages import canonical, language, written_as
 from mldata.licences import allows_commercial
 from mldata.quality import open_quality
 from mldata.recipe import Licence, Recipe, fingerprint
+from mldata.seconds import Clock
 from mldata.settings import Allowance, ChatSettings
 from mldata.sources import Source
 from mldata.sources.aligned import Aligned
@@ -484,11 +485,21 @@ def undone(job: Job, tasks: Iterable[Task]) -> list[Task]:
 
 
 def run(
-    job: Job, tasks: Sequence[Task], *, workers: int, done: Callable[[Task], None] = lambda task: None
+    job: Job,
+    tasks: Sequence[Task],
+    *,
+    workers: int,
+    done: local.Done = lambda task, seconds: None,
 ) -> None:
     """Do `tasks`, some chunks after the other, and of these stage by stage: a stage reads what the one
     before it wrote."""
-    local.run(job, in_rounds(tasks, job.sampled, ROUND * workers), workers, done)
+    with Clock(Store(job.work)) as clock:
+
+        def counted(task: Task, seconds: float) -> None:
+            clock.add(job.digest(task), task.language, seconds)
+            done(task, seconds)
+
+        local.run(job, in_rounds(tasks, job.sampled, ROUND * workers), workers, counted)
 
 
 def in_rounds(tasks: Sequence[Task], first: frozenset[str], size: int) -> list[list[Task]]:

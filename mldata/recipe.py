@@ -11,7 +11,6 @@ import json
 import re
 import tomllib
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from mldata.errors import InputError
 from mldata.languages import canonical
+from mldata.resources import resource
 from mldata.settings import EngineSettings
 
 _RULE = re.compile(r"\s*([a-z_]+)\s*(>=|<=|==|!=|>|<)\s*(-?\d+(?:\.\d+)?|true|false)\s*")
@@ -254,13 +254,6 @@ class Recipe(_Model):
     @classmethod
     def _tag(cls, anchor: str) -> str:
         return canonical(anchor)
-
-
-def resource(folder: Literal["pipelines", "schemas"]) -> Path:
-    """The folder `pipelines` or `schemas`: inside an installed wheel, or at the repository's root."""
-    package = Path(str(files("mldata")))
-    inside = package / folder
-    return inside if inside.is_dir() else package.parent / folder
 
 
 def load_recipe(name: str) -> Recipe:

@@ -106,7 +106,7 @@ class Job:
     def path(self, task: Task) -> Path:
         """The file a task makes."""
         return Store(self.work).path(
-            FOLDERS[task.stage], self._digest(task), task.language, file_of(task.chunk, task.tried)
+            FOLDERS[task.stage], self.digest(task), task.language, file_of(task.chunk, task.tried)
         )
 
     def way(self, task: Task) -> tuple[Route, Route]:
@@ -116,7 +116,8 @@ class Job:
         retry = self.retries[task.language][task.attempt - 1]
         return retry.there, retry.back
 
-    def _digest(self, task: Task) -> str:
+    def digest(self, task: Task) -> str:
+        """What decides all that the task's file holds, but for its chunk."""
         if not task.attempt:
             return self.digests[task.stage, task.language]
         retry = self.retries[task.language][task.attempt - 1]

@@ -282,7 +282,7 @@ def test_a_source_without_a_readable_row_has_no_near_duplicates(build):
 def test_the_command_says_what_it_found_and_how_to_drop_it(build, tmp_path):
     build([BREAD, NEIGHBOUR, ONE_WORD])
     done = run_mldata("select", "set", cwd=tmp_path)
-    assert "near-duplicates: 1 of 3 concepts repeat another (groups: 1, largest: 2)" in done.out
+    assert "duplicates: 1 of 3 concepts nearly repeat another (groups: 1, largest: 2)" in done.out
     assert "--near-duplicates drop" in done.out
     done = run_mldata("select", "set", "--near-duplicates", "drop", cwd=tmp_path)
     assert done.code == 0, done.err

@@ -13,7 +13,8 @@ from mldata.errors import InputError
 from mldata.identify import IDENTIFIERS
 from mldata.languages import LANGUAGES, M2M100, MADLAD, NLLB, OPUS, language
 from mldata.licences import allows_commercial, known
-from mldata.recipe import Recipe, Rule, fingerprint, load_recipe, resource
+from mldata.recipe import Recipe, Rule, fingerprint, load_recipe
+from mldata.resources import resource
 from mldata.selection import change_rules, check_rules
 from mldata.settings import ChatSettings, CTranslate2Settings
 from mldata.translate import TRANSLATORS

@@ -12,7 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
-from mldata import __version__
+from mldata import __version__, interruption
+from mldata.cli import messages
 from mldata.cli.build import build
 from mldata.cli.calibrate import calibrate
 from mldata.cli.diff import diff
@@ -20,6 +21,7 @@ from mldata.cli.doctor import doctor
 from mldata.cli.export import export
 from mldata.cli.inspect import inspect
 from mldata.cli.languages import languages
+from mldata.cli.manual import manual
 from mldata.cli.models import models
 from mldata.cli.push import push
 from mldata.cli.report import report
@@ -32,12 +34,12 @@ from mldata.errors import InputError, MldataError, ReportWarning
 app = typer.Typer(
     name="mldata",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Turn English preference data into a verified, concept-aligned multilingual set.",
-    epilog="Exit codes: 0 done, 1 damage found, 2 input or use, 3 an engine failed, 130 interrupted.",
+    epilog="Exit codes: 0 done, 1 damage found, 2 input or use, 3 an engine failed, 130 interrupted, "
+    "143 ended by SIGTERM. `mldata COMMAND --help` has examples, and the files a command writes.",
 )
 
 
@@ -60,14 +62,14 @@ for command in (
     *(build, select, calibrate, inspect, report, review, diff, export, push, verify),
     *(rules, languages, doctor),
 ):
-    app.command()(command)
+    app.command(help=manual(command))(command)
 app.add_typer(models)
 
 
 def _say(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
     """One line on stderr for what the user is to know; Python's own form for the rest."""
     if issubclass(category, ReportWarning):
-        print(f"mldata: {message}", file=sys.stderr)
+        messages.report_failed(message)
     else:
         _shown(message, category, *where, **more)
 
@@ -78,12 +80,15 @@ _shown = warnings.showwarning
 def main() -> None:
     """Run the command line."""
     warnings.showwarning = _say
+    messages.start(messages.LogFormat.text, quiet=False)
     try:
-        app()
+        app(prog_name="mldata")
+    except interruption.Interrupted as stop:
+        interruption.leave(stop)
     except MldataError as error:
-        print(f"mldata: {error}", file=sys.stderr)
+        messages.failed(error)
         sys.exit(error.exit_code)
     except OSError as error:  # a place that can't be read or written: below a file, or not permitted
         where = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
-        print(f"mldata: {where}", file=sys.stderr)
+        messages.error(where, InputError.exit_code)
         sys.exit(InputError.exit_code)

@@ -7,69 +7,113 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mldata.cli import completion
+from mldata.cli.build import OUTPUT
+from mldata.cli.messages import Log, LogFormat, Quiet
+
 if TYPE_CHECKING:
     from mldata.calibration import Calibration, LanguageCalibration
 
 
+CALIBRATION = "Calibration"
+
+
 def calibrate(
-    path: Annotated[Path, typer.Argument(metavar="SET", help="A set made by `mldata build`.")],
+    path: Annotated[
+        Path,
+        typer.Argument(metavar="SET", help="A set made by `mldata build`.", autocompletion=completion.sets),
+    ],
     false_accept: Annotated[
         float | None,
-        typer.Option(help="Share of wrong items accepted, of each kind.  \\[default: the recipe's]"),
+        typer.Option(
+            metavar="SHARE",
+            help="Share of wrong items accepted, of each kind.  \\[default: the recipe's]",
+            rich_help_panel=CALIBRATION,
+        ),
     ] = None,
     max_loss: Annotated[
-        float | None, typer.Option(help="Share of passing rows this may cost.  \\[default: the recipe's]")
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Share of passing rows this may cost.  \\[default: the recipe's]",
+            rich_help_panel=CALIBRATION,
+        ),
     ] = None,
     targets: Annotated[
         str | None,
-        typer.Option(help="Leave other languages at the recipe's thresholds.  \\[default: the set's]"),
+        typer.Option(
+            metavar="WHICH",
+            help="Leave other languages at the recipe's thresholds.  \\[default: the set's]",
+            autocompletion=completion.targets,
+            rich_help_panel=CALIBRATION,
+        ),
     ] = None,
     verdicts: Annotated[
         bool,
         typer.Option(
             "--verdicts",
             help="Rows that reviewers judged major or wrong (`mldata review`) count as wrong items, too.",
+            rich_help_panel=CALIBRATION,
         ),
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the tables, write nothing.")] = False,
-    work: Annotated[Path | None, typer.Option(help="The work store, if it was moved.")] = None,
+    work: Annotated[
+        Path | None,
+        typer.Option(metavar="WORK", help="The work store, if it was moved.", rich_help_panel=OUTPUT),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the tables, write nothing.", rich_help_panel=OUTPUT)
+    ] = False,
+    quiet: Quiet = False,
+    log_format: Log = LogFormat.text,
 ) -> None:
     """Tighten each language's thresholds until wrong items are told from right ones, and rewrite the shards.
 
     Wrong items were made of your own rows while they were measured: a dropped sentence, a changed number, a
     copy, a swapped pair and more. No engine runs, and no threshold becomes looser than the recipe's. The
-    thresholds and their false accepts go into calibration.json. Rules that `--rule` changed are the recipe's
-    again.
+    thresholds and their false accepts go into calibration.json. Rules that `--rule` changed are the
+    recipe's again.
 
-    [bold]Examples[/bold]
+    Examples:
 
       mldata calibrate sets/en_prefs --dry-run
 
       mldata calibrate sets/en_prefs --false-accept 0.005 --max-loss 0.1
 
       mldata calibrate sets/en_prefs --verdicts
+
+    Files:
+
+      SET/calibration.json, and the set's shards anew, whole or not at all
+
+    Exit codes:
+
+      0 done · 1 the set or its work store is damaged · 2 input or use
+      130 interrupted (Ctrl-C), 143 ended by SIGTERM: the set is as it was
     """
     from mldata import library, shards
-    from mldata.cli import screen
+    from mldata.cli import messages, progress, screen, summary
 
-    found = library.calibrate(
-        path,
-        false_accept=false_accept,
-        max_loss=max_loss,
-        targets=targets,
-        work=work,
-        verdicts=verdicts,
-        dry_run=dry_run,
-    )
-    _thresholds(found)
-    _false_accepts(found)
-    if verdicts:
-        _judged(found)
-    if dry_run:
-        screen.verdict(found)
+    messages.start(log_format, quiet, lambda: f"{path} is as it was")
+    with progress.waiting("finding thresholds"):
+        found = library.calibrate(
+            path,
+            false_accept=false_accept,
+            max_loss=max_loss,
+            targets=targets,
+            work=work,
+            verdicts=verdicts,
+            dry_run=dry_run,
+        )
+    if messages.for_people():
+        _thresholds(found)
+        _false_accepts(found)
+        if verdicts:
+            _judged(found)
+    if not dry_run:
+        summary.summary(shards.read_manifest(path), path)
+    elif messages.for_people():
+        summary.verdict(found)
         screen.console.print("nothing was written (--dry-run)")
-    else:
-        screen.summary(shards.read_manifest(path), path)
 
 
 def _thresholds(calibration: Calibration) -> None:

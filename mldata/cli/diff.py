@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from mldata.cli import completion
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -24,8 +26,16 @@ BEFORE = 20
 
 
 def diff(
-    a: Annotated[Path, typer.Argument(metavar="SET_A", help="A set made by `mldata build`.")],
-    b: Annotated[Path, typer.Argument(metavar="SET_B", help="Another of the same anchor language.")],
+    a: Annotated[
+        Path,
+        typer.Argument(metavar="SET_A", help="A set made by `mldata build`.", autocompletion=completion.sets),
+    ],
+    b: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SET_B", help="Another of the same anchor language.", autocompletion=completion.sets
+        ),
+    ],
     language: Annotated[
         str | None, typer.Option(help="Only these, as es,fr.  \\[default: all that one of them has]")
     ] = None,
@@ -42,13 +52,16 @@ def diff(
     says which part of the signature differs, and gives no figure. Medians of the difference are of the
     pairs, B less A; a row has moved when it differs by more than 0.05 (chrF: 5).
 
-    The exit code is 0 whenever the sets could be compared, the same or not.
-
-    [bold]Examples[/bold]
+    Examples:
 
       mldata diff sets/en_prefs sets/strict
 
       mldata diff sets/before sets/after --language es --rows 5
+
+    Exit codes:
+
+      0 the sets were compared, the same or not · 1 one is damaged · 2 input or use
+      130 interrupted (Ctrl-C), 143 ended by SIGTERM
     """
     from polars.exceptions import PolarsError
 

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
+
+from mldata.cli.build import Pipeline
 
 
 def doctor(
-    pipeline: Annotated[
-        str, typer.Option(help="A recipe shipped with mldata, or a .toml file.")
-    ] = "embedded",
+    pipeline: Pipeline = "embedded",
 ) -> None:
     """Open every engine of a pipeline, ask it something, and say what is wrong and how to mend it.
 
-    Exit code 0 if all work, 2 if something is missing.
-
-    [bold]Example[/bold]
+    Examples:
 
       mldata doctor
+
+      mldata doctor --pipeline hub
+
+    Exit codes:
+
+      0 all work · 2 something is missing, or input or use
+      130 interrupted (Ctrl-C), 143 ended by SIGTERM
+
+    Environment:
+
+      HF_HUB_OFFLINE=1  ask no model hub; models must be in the cache
     """
     from rich.markup import escape
 

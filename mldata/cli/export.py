@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from mldata.cli import completion
+
 
 class Formats(StrEnum):
     """As `mldata.exports.Format`."""
@@ -30,13 +32,20 @@ class Splits(StrEnum):
 
 
 def export(
-    path: Annotated[Path, typer.Argument(metavar="SET", help="A set made by `mldata build`.")],
-    to: Annotated[Formats, typer.Option(help="The format.")],
-    out: Annotated[Path, typer.Option(help="A new directory.")],
-    split: Annotated[Splits, typer.Option(help="Which split.")] = Splits.all,
+    path: Annotated[
+        Path,
+        typer.Argument(metavar="SET", help="A set made by `mldata build`.", autocompletion=completion.sets),
+    ],
+    to: Annotated[Formats, typer.Option(metavar="FORMAT", help=" ".join(Formats))],
+    out: Annotated[Path, typer.Option(metavar="DIRECTORY", help="A new directory.")],
+    split: Annotated[Splits, typer.Option(metavar="SPLIT", help="train, test or all.")] = Splits.all,
     languages: Annotated[
         str | None,
-        typer.Option(help="Only these, as es,pt; the anchor too where it is named.  \\[default: all]"),
+        typer.Option(
+            metavar="TAGS",
+            help="Only these, as es,pt; the anchor too where it is named.  \\[default: all]",
+            autocompletion=completion.targets,
+        ),
     ] = None,
 ) -> None:
     """Write a set in another format: a file a split, a concept's rows together, in the set's order.
@@ -45,11 +54,22 @@ def export(
     holds conversations as JSON text; a cell that a spreadsheet would run begins with an apostrophe.
     The others are what trainers document for pairs, with `concept_id` and `language` beside.
 
-    [bold]Examples[/bold]
+    Examples:
 
       mldata export sets/en_prefs --to parquet --out exported/parquet
 
-      mldata export sets/en_prefs --to llama-factory --out exported/lf --split train --languages es,pt
+      mldata export sets/en_prefs --to axolotl --out exported/ax --languages es,pt
+
+      mldata export sets/en_prefs --to trl --out exported/trl --split train
+
+    Files:
+
+      DIRECTORY/train.* and test.*, and what the trainer wants beside them
+
+    Exit codes:
+
+      0 done · 1 the set is damaged · 2 input or use
+      130 interrupted (Ctrl-C), 143 ended by SIGTERM
     """
     from mldata import library
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from mldata.cli import completion
+
 if TYPE_CHECKING:
     from mldata.queries import Question
 
@@ -16,62 +18,104 @@ SHOWN = 20
 """Rows that are shown to people unless they say otherwise; CSV and JSON have all."""
 
 
+ROWS, SHOWN_HOW = "Which rows", "How they are shown"
+"""Panels of options."""
+
+
 def inspect(
-    path: Annotated[Path, typer.Argument(metavar="SET", help="A set made by `mldata build`.")],
+    path: Annotated[
+        Path,
+        typer.Argument(metavar="SET", help="A set made by `mldata build`.", autocompletion=completion.sets),
+    ],
     concept: Annotated[
         str | None,
         typer.Option(
+            metavar="ID",
+            rich_help_panel=ROWS,
             help="Show this concept in all languages, kept or not; the start of its id will do. With other "
-            "options: its rows."
+            "options: its rows.",
         ),
     ] = None,
     by: Annotated[
         str | None,
         typer.Option(
-            metavar="language|rule|translators|COLUMN",
-            help="Groups instead of rows: how many translations were kept and dropped, and medians. COLUMN "
-            "is one of the set's, or of the source's own.",
+            metavar="WHAT",
+            rich_help_panel=ROWS,
+            help="Groups instead of rows: language, rule, translators, or a column of the set or its source: "
+            "how many translations were kept and dropped, and medians.",
         ),
     ] = None,
     where: Annotated[
         str | None,
         typer.Option(
-            metavar="SQL", help='Only rows for which this holds, in Polars SQL: "similarity < 0.8".'
+            metavar="SQL",
+            rich_help_panel=ROWS,
+            help='Only rows for which this holds, in Polars SQL: "similarity < 0.8".',
         ),
     ] = None,
     rejected: Annotated[
         bool,
-        typer.Option("--rejected", help="Rows that were dropped, with their reasons, instead of kept ones."),
+        typer.Option(
+            "--rejected",
+            rich_help_panel=ROWS,
+            help="Rows that were dropped, with their reasons, instead of kept ones.",
+        ),
     ] = False,
-    sample: Annotated[int | None, typer.Option(min=1, metavar="N", help="N rows drawn at random.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of --sample: the same seed draws the same rows.")] = 0,
+    sample: Annotated[
+        int | None, typer.Option(min=1, metavar="N", rich_help_panel=ROWS, help="N rows drawn at random.")
+    ] = None,
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0, metavar="N", rich_help_panel=ROWS, help="Of --sample: the same seed draws the same rows."
+        ),
+    ] = 0,
     sort: Annotated[
         str | None,
-        typer.Option(metavar="COLUMN,…", help="Lowest first; highest first with a minus: -similarity."),
+        typer.Option(
+            metavar="COLUMN,…",
+            rich_help_panel=SHOWN_HOW,
+            help="Lowest first; highest first with a minus: -similarity.",
+        ),
     ] = None,
     columns: Annotated[
         str | None,
-        typer.Option(metavar="COLUMN,…", help="What is shown of rows; with --by, whose medians."),
+        typer.Option(
+            metavar="COLUMN,…",
+            rich_help_panel=SHOWN_HOW,
+            help="What is shown of rows; with --by, whose medians.",
+        ),
     ] = None,
     limit: Annotated[
         int | None,
         typer.Option(
             min=0,
-            help=f"Rows or groups shown at most, 0 for all.  [default: {SHOWN}; all in CSV and JSON]",
+            metavar="N",
+            rich_help_panel=SHOWN_HOW,
+            help=f"Rows or groups shown at most, 0 for all.  \\[default: {SHOWN}; all in CSV and JSON]",
             show_default=False,
         ),
     ] = None,
     format: Annotated[
-        Format | None, typer.Option(help="How rows or groups are written.  [default: table]")
+        Format | None,
+        typer.Option(
+            metavar="FORMAT",
+            rich_help_panel=SHOWN_HOW,
+            help="table, markdown, csv or json.  \\[default: table]",
+        ),
     ] = None,
     show_code: Annotated[
         bool,
-        typer.Option("--show-code", help="Print the same question as Python with Polars, to run and change."),
+        typer.Option(
+            "--show-code",
+            rich_help_panel=SHOWN_HOW,
+            help="Print the same question as Python with Polars, to run and change.",
+        ),
     ] = False,
 ) -> None:
     """Counts, evidence quantiles and reasons of dropping per language; one concept; or the rows asked for.
 
-    [bold]Examples[/bold]
+    Examples:
 
       mldata inspect sets/en_prefs
 
@@ -79,9 +123,18 @@ def inspect(
 
       mldata inspect sets/en_prefs --by rule
 
-      mldata inspect sets/en_prefs --where "similarity < 0.8 AND language = 'es'" --sort similarity
+      mldata inspect sets/en_prefs --where "similarity < 0.8" --sort similarity
+
+      mldata inspect sets/en_prefs --where "language = 'es'" --columns chosen
 
       mldata inspect sets/en_prefs --rejected --sample 50 --format csv
+
+      mldata inspect sets/en_prefs --by rule --show-code
+
+    Exit codes:
+
+      0 done · 1 the set is damaged · 2 input or use
+      130 interrupted (Ctrl-C), 143 ended by SIGTERM
     """
     asked = by or where is not None or rejected or sample or sort or columns or limit is not None
     if not asked and format is None and not show_code:
@@ -143,7 +196,8 @@ def _overview(path: Path) -> None:
     from rich.markup import escape
 
     from mldata import inspection
-    from mldata.cli.screen import console, summary, table
+    from mldata.cli.screen import console, table
+    from mldata.cli.summary import summary
     from mldata.evidence import columns
     from mldata.shards import read_manifest
     from mldata.visible import visible

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
+from mldata.cli.build import Anchor, Pipeline
 
 
 def languages(
-    pipeline: Annotated[
-        str, typer.Option(help="A recipe shipped with mldata, or a .toml file.")
-    ] = "embedded",
-    anchor: Annotated[
-        str | None, typer.Option(help="The source's language.  \\[default: the recipe's]")
-    ] = None,
+    pipeline: Pipeline = "embedded",
+    anchor: Anchor = None,
 ) -> None:
     """List a pipeline's targets: route, engine, licence, installed or how to install.
 
-    [bold]Example[/bold]
+    Examples:
 
       mldata languages
+
+      mldata languages --pipeline hub --anchor de
+
+    Exit codes:
+
+      0 done · 2 input or use
+      130 interrupted (Ctrl-C), 143 ended by SIGTERM
     """
     from mldata.cli.screen import console, table
     from mldata.errors import InputError

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
+from mldata.cli import completion
+from mldata.cli.manual import manual
+
 if TYPE_CHECKING:
     from mldata.settings import EngineSettings
 
@@ -17,21 +20,32 @@ models = typer.Typer(
 )
 
 
-@models.command()
 def convert(
     model: Annotated[
-        str | None, typer.Argument(help="A hub name (org/name), or a directory.", show_default=False)
+        str | None,
+        typer.Argument(metavar="MODEL", help="A hub name (org/name), or a directory.", show_default=False),
     ] = None,
     pipeline: Annotated[
         str | None,
-        typer.Option(help="All models of a recipe shipped with mldata, or of a .toml file, instead of one."),
+        typer.Option(
+            metavar="NAME|FILE",
+            help="All models of a recipe shipped with mldata, or of a .toml file, instead of one.",
+            autocompletion=completion.pipelines,
+        ),
     ] = None,
     quantization: Annotated[
-        str, typer.Option(help="float32, float16, bfloat16, int8, int8_float32, int8_float16, int8_bfloat16.")
+        str,
+        typer.Option(
+            metavar="TYPE",
+            help="float32, float16, bfloat16, int8, int8_float32, int8_float16, int8_bfloat16.",
+        ),
     ] = "int8",
-    revision: Annotated[str | None, typer.Option(help="Commit or tag of the hub's repository.")] = None,
+    revision: Annotated[
+        str | None, typer.Option(metavar="REVISION", help="Commit or tag of the hub's repository.")
+    ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="A new directory to convert into, instead of the cache.")
+        Path | None,
+        typer.Option(metavar="DIRECTORY", help="A new directory to convert into, instead of the cache."),
     ] = None,
 ) -> None:
     """Convert translation models for CTranslate2 and check them against the originals.
@@ -40,11 +54,20 @@ def convert(
     any more. With --pipeline, everything of a recipe is made ready: its CTranslate2 translators and encoders
     are converted, its other models fetched.
 
-    [bold]Examples[/bold]
+    Examples:
 
       mldata models convert google/madlad400-3b-mt --quantization int8
 
       mldata models convert --pipeline hub
+
+    Files:
+
+      one directory a model in the cache (`mldata models list`), or DIRECTORY
+
+    Exit codes:
+
+      0 done · 2 input or use
+      130 interrupted (Ctrl-C), 143 ended by SIGTERM
     """
     from mldata.cli.screen import console
     from mldata.conversion import converted, converted_into, find_translator
@@ -97,15 +120,19 @@ def _ready(name: str, said: EngineSettings) -> list[Path]:
     return [] if isinstance(said, settings.ChatSettings) else [find(said).path]
 
 
-@models.command(name="list")
 def list_models() -> None:
     """List the converted models in the cache: what each was made of, its size and its directory.
 
     What is deleted there is made again when it is needed.
 
-    [bold]Example[/bold]
+    Example:
 
       mldata models list
+
+    Exit codes:
+
+      0 done · 2 input or use
+      130 interrupted (Ctrl-C), 143 ended by SIGTERM
     """
     from mldata.cli.screen import console, table
     from mldata.conversion import RECORD, in_cache
@@ -123,3 +150,7 @@ def list_models() -> None:
     if directories:
         console.print(rows)
     console.print(f"{len(directories)} in {cache_home()}", soft_wrap=True, markup=False)
+
+
+for name, command in {"convert": convert, "list": list_models}.items():
+    models.command(name=name, help=manual(command))(command)

@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from mldata.cli import completion
+
 
 def report(
-    path: Annotated[Path, typer.Argument(metavar="SET", help="A set made by `mldata build`.")],
+    path: Annotated[
+        Path,
+        typer.Argument(metavar="SET", help="A set made by `mldata build`.", autocompletion=completion.sets),
+    ],
     out: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write the page here.  \\[default: report.html in the set]"),
     ] = None,
-    open: Annotated[
-        Literal["yes", "no"], typer.Option(help="Show the page in the browser of this machine.")
-    ] = "no",
+    open_browser: Annotated[
+        bool, typer.Option("--open", help="Show the page in the browser of this machine.")
+    ] = False,
 ) -> None:
     """Write a set's report.html anew: counts, evidence, reasons, calibration and rows to look at.
 
     One file that needs nothing else and runs no script: send it, or open it from disk. Every build, select
     and calibrate writes it too.
 
-    [bold]Examples[/bold]
+    Examples:
 
       mldata report sets/en_prefs
 
-      mldata report sets/en_prefs --out /tmp/report.html --open yes
+      mldata report sets/en_prefs --out report.html --open
+
+    Exit codes:
+
+      0 done · 1 the set is damaged · 2 input or use
+      130 interrupted (Ctrl-C), 143 ended by SIGTERM
     """
     import webbrowser
 
@@ -35,5 +45,5 @@ def report(
 
     written = library.write_report(path, out=out)
     typer.echo(written)
-    if open == "yes" and not webbrowser.open(written.resolve().as_uri()):
+    if open_browser and not webbrowser.open(written.resolve().as_uri()):
         typer.echo("no browser was found on this machine: open the file in one", err=True)

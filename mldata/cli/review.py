@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mldata.cli import completion
+
 if TYPE_CHECKING:
     from mldata.review.verdicts import LanguageVerdicts, Verdicts
 
@@ -15,7 +17,10 @@ SAMPLE = 50
 
 
 def review(
-    path: Annotated[Path, typer.Argument(metavar="SET", help="A set made by `mldata build`.")],
+    path: Annotated[
+        Path,
+        typer.Argument(metavar="SET", help="A set made by `mldata build`.", autocompletion=completion.sets),
+    ],
     language: Annotated[
         str | None, typer.Option(help="Of the set's.  \\[default: chosen on the page]")
     ] = None,
@@ -50,7 +55,7 @@ def review(
     rows is right, and what the rules cost. Verdicts are saved as they are given, in SET.review beside the
     set; stop and go on at any time, alone or with others.
 
-    [bold]Examples[/bold]
+    Examples:
 
       mldata review sets/en_prefs
 
@@ -59,6 +64,14 @@ def review(
       mldata review sets/en_prefs --language es --export es.xlsx
 
       mldata review sets/en_prefs --import es.xlsx --reviewer ana
+
+    Files:
+
+      SET.review/REVIEWER.jsonl: a line a verdict, written as it is given
+
+    Exit codes:
+
+      0 done, by Ctrl-C too · 1 the set or a spreadsheet is damaged · 2 input or use
     """
     from mldata.errors import InputError
     from mldata.languages import canonical
@@ -99,6 +112,7 @@ def _serve(
     from contextlib import suppress
     from urllib.parse import quote
 
+    from mldata.interruption import Interrupted
     from mldata.review import journal, server
     from mldata.review.guard import HOST
 
@@ -112,7 +126,7 @@ def _serve(
     screen = sys.platform == "darwin" or "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ
     if open_browser or (open_browser is None and screen and sys.stdout.isatty()):
         webbrowser.open(address)
-    with suppress(KeyboardInterrupt):
+    with suppress(Interrupted):
         server.serve(path, token, listening, sample=sample, seed=seed, language=language, reviewer=reviewer)
     _what_next(path)
 

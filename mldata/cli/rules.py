@@ -7,24 +7,35 @@ from typing import Annotated
 
 import typer
 
+from mldata.cli import completion
+from mldata.cli.build import Pipeline
+
 
 def rules(
     path: Annotated[
-        Path | None, typer.Argument(metavar="SET", help="A set: the thresholds its rows were selected by.")
+        Path | None,
+        typer.Argument(
+            metavar="SET",
+            help="A set: the thresholds its rows were selected by.",
+            autocompletion=completion.sets,
+        ),
     ] = None,
-    pipeline: Annotated[
-        str, typer.Option(help="A recipe shipped with mldata, or a .toml file.")
-    ] = "embedded",
+    pipeline: Pipeline = "embedded",
 ) -> None:
     """Print the rules of a pipeline or a set with their thresholds and reasons, and what evidence says.
 
     A row passes a rule whose evidence is null: there was nothing to measure.
 
-    [bold]Examples[/bold]
+    Examples:
 
       mldata rules --pipeline embedded
 
       mldata rules sets/en_prefs
+
+    Exit codes:
+
+      0 done · 2 input or use
+      130 interrupted (Ctrl-C), 143 ended by SIGTERM
     """
     from rich.markup import escape
 

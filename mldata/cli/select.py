@@ -7,36 +7,73 @@ from typing import Annotated
 
 import typer
 
+from mldata.cli import completion
 from mldata.cli.build import (
-    DECONTAMINATE_HELP,
-    NEAR_DUPLICATES_HELP,
     NO_CALIBRATION,
-    RULE_HELP,
-    Groups,
-    NearDuplicates,
+    OUTPUT,
+    SELECTION,
+    Decontaminate,
+    Near,
+    PolicyOption,
+    Quorum,
+    Rules,
 )
+from mldata.cli.messages import Log, LogFormat, Quiet
 
 
 def select(
-    path: Annotated[Path, typer.Argument(metavar="SET", help="A set made by `mldata build`.")],
-    rule: Annotated[list[str] | None, typer.Option(help=RULE_HELP)] = None,
-    policy: Annotated[Groups | None, typer.Option(help="Group policy.  \\[default: the recipe's]")] = None,
-    quorum: Annotated[int | None, typer.Option(min=1, help="Targets needed under `--policy quorum`.")] = None,
-    targets: Annotated[str | None, typer.Option(help="Of the languages measured.  \\[default: all]")] = None,
+    path: Annotated[
+        Path,
+        typer.Argument(metavar="SET", help="A set made by `mldata build`.", autocompletion=completion.sets),
+    ],
+    rule: Rules = None,
+    policy: PolicyOption = None,
+    quorum: Quorum = None,
+    targets: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHICH",
+            help="Of the languages measured.  \\[default: all]",
+            autocompletion=completion.targets,
+            rich_help_panel=SELECTION,
+        ),
+    ] = None,
     test_share: Annotated[
-        float | None, typer.Option(min=0, max=0.99, help="Share of prompts to test.")
+        float | None,
+        typer.Option(
+            min=0, max=0.99, metavar="SHARE", help="Share of prompts to test.", rich_help_panel=SELECTION
+        ),
     ] = None,
     no_calibration: Annotated[
-        bool, typer.Option(NO_CALIBRATION, help="Take the recipe's thresholds; drops calibration.json.")
+        bool,
+        typer.Option(
+            NO_CALIBRATION,
+            help="Take the recipe's thresholds; drops calibration.json.",
+            rich_help_panel=SELECTION,
+        ),
     ] = False,
-    out: Annotated[Path | None, typer.Option(help="Write the set here.  \\[default: in place]")] = None,
-    near_duplicates: Annotated[NearDuplicates | None, typer.Option(help=NEAR_DUPLICATES_HELP)] = None,
-    decontaminate: Annotated[list[str] | None, typer.Option(help=DECONTAMINATE_HELP)] = None,
-    work: Annotated[Path | None, typer.Option(help="The work store, if it was moved.")] = None,
+    near_duplicates: Near = None,
+    decontaminate: Decontaminate = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="SET", help="Write the set here.  \\[default: in place]", rich_help_panel=OUTPUT
+        ),
+    ] = None,
+    work: Annotated[
+        Path | None,
+        typer.Option(metavar="WORK", help="The work store, if it was moved.", rich_help_panel=OUTPUT),
+    ] = None,
     so_far: Annotated[
         bool,
-        typer.Option("--so-far", help="Make the set of what an unfinished build has done so far; see above."),
+        typer.Option(
+            "--so-far",
+            help="Make the set of what an unfinished build has done so far; see above.",
+            rich_help_panel=SELECTION,
+        ),
     ] = False,
+    quiet: Quiet = False,
+    log_format: Log = LogFormat.text,
 ) -> None:
     """Rewrite a set's shards with other rules, languages or group policy: no engine, seconds.
 
@@ -49,38 +86,50 @@ def select(
     them, and are the recipe's before. The set says that it is partial; the build isn't disturbed, and
     replaces it when it is finished. A finished set is never replaced by a partial one: give --out.
 
-    [bold]Examples[/bold]
+    Examples:
 
-      mldata select sets/en_prefs --rule "similarity>=0.85" --policy complete --targets es,fr,pt
+      mldata select sets/en_prefs --rule "similarity>=0.85" --targets es,fr,pt
 
-      mldata select sets/en_prefs --out sets/strict --rule "back_chrf>=55" --rule "numbers>=1"
+      mldata select sets/en_prefs --decontaminate gsm8k.jsonl:question
+
+      mldata select sets/en_prefs --out sets/strict --rule "back_chrf>=55"
 
       mldata select sets/prefs --so-far
+
+    Files:
+
+      SET, or --out: as `mldata build` writes it, whole or not at all
+
+    Exit codes:
+
+      0 done · 1 the set or its work store is damaged · 2 input or use
+      130 interrupted (Ctrl-C), 143 ended by SIGTERM: the set is as it was
     """
     from mldata import library
-    from mldata.cli import screen
+    from mldata.cli import messages, progress, screen, summary
     from mldata.shards import read_manifest
 
+    messages.start(log_format, quiet, lambda: f"{out or path} is as it was")
     before = None if so_far else read_manifest(path).contamination
-    manifest = library.select(
-        path,
-        out=out,
-        targets=targets,
-        rules=rule or [],
-        policy=policy.value if policy else None,
-        quorum=quorum,
-        test_share=test_share,
-        near_duplicates=near_duplicates.value if near_duplicates else None,
-        decontaminate=decontaminate,
-        calibration=not no_calibration,
-        work=work,
-        so_far=so_far,
-    )
-    screen.summary(manifest, out or path)
+    with progress.waiting("choosing rows"):
+        manifest = library.select(
+            path,
+            out=out,
+            targets=targets,
+            rules=rule or [],
+            policy=policy.value if policy else None,
+            quorum=quorum,
+            test_share=test_share,
+            near_duplicates=near_duplicates.value if near_duplicates else None,
+            decontaminate=decontaminate,
+            calibration=not no_calibration,
+            work=work,
+            so_far=so_far,
+        )
+    summary.summary(manifest, out or path)
     if before and not manifest.contamination:
         names = " ".join(f"--decontaminate {of.given}" for of in before.evaluations)
-        screen.console.print(
-            f"The set was compared with evaluation texts before, and now isn't: add {names}",
-            soft_wrap=True,
-            markup=False,
-        )
+        text = f"The set was compared with evaluation texts before, and now isn't: add {names}"
+        messages.warning("not_compared", text)
+        if messages.for_people():
+            screen.console.print(text, soft_wrap=True, markup=False)

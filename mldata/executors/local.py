@@ -11,17 +11,22 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from itertools import chain
+from multiprocessing import resource_tracker
 
 from mldata.errors import EngineError
 from mldata.tasks import Job, Task, Worker
 
 AHEAD = 2
 """Tasks handed out for each worker: one at work, one waiting."""
+LOOK_UP = 0.2
+"""Seconds after which waiting is left for a moment: Polars has Ctrl-C resume what it interrupts (SA_RESTART),
+so that a wait without an end would not notice it."""
 
 # These libraries lose most of their speed to spinning threads when several workers share the cores.
 _ONE_THREAD = {
@@ -36,7 +41,11 @@ _ONE_THREAD = {
 _AS_PLANNED = {"HF_HUB_OFFLINE": "1"}
 
 
-def run(job: Job, stages: Sequence[Sequence[Task]], workers: int, done: Callable[[Task], None]) -> None:
+Done = Callable[[Task, float], None]
+"""Told of each task that was done, and of the seconds its worker took."""
+
+
+def run(job: Job, stages: Sequence[Sequence[Task]], workers: int, done: Done) -> None:
     """Do the tasks of each stage, in about their order, before the next stage's; call `done` after each.
 
     One worker works in this process. Raises what a task raised, and EngineError if a worker died; what
@@ -47,8 +56,7 @@ def run(job: Job, stages: Sequence[Sequence[Task]], workers: int, done: Callable
         worker = Worker(job)
         try:
             for task in chain.from_iterable(stages):
-                worker.run(task)
-                done(task)
+                done(task, _timed(worker, task))
         finally:
             worker.close()
         return
@@ -58,10 +66,10 @@ def run(job: Job, stages: Sequence[Sequence[Task]], workers: int, done: Callable
     with _environment(_ONE_THREAD | _AS_PLANNED):
         pool = ProcessPoolExecutor(count, context, _start, (job,))
         others = set(multiprocessing.active_children())
-        with _interrupts_ignored():
-            for _ in range(count):
-                pool.submit(_nothing)  # each starts a process, as none is idle yet
         try:
+            with _signals_held():
+                for _ in range(count):
+                    pool.submit(_nothing)  # each starts a process, as none is idle yet
             for tasks in stages:
                 _feed(pool, tasks, AHEAD * workers, done)
             pool.shutdown()
@@ -78,9 +86,9 @@ def run(job: Job, stages: Sequence[Sequence[Task]], workers: int, done: Callable
             raise
 
 
-def _feed(pool: ProcessPoolExecutor, tasks: Sequence[Task], ahead: int, done: Callable[[Task], None]) -> None:
+def _feed(pool: ProcessPoolExecutor, tasks: Sequence[Task], ahead: int, done: Done) -> None:
     waiting = iter(tasks)
-    running: dict[Future[None], Task] = {}
+    running: dict[Future[float], Task] = {}
     while True:
         for task in waiting:
             running[pool.submit(_run, task)] = task
@@ -88,11 +96,10 @@ def _feed(pool: ProcessPoolExecutor, tasks: Sequence[Task], ahead: int, done: Ca
                 break
         if not running:
             return
-        finished, _ = wait(running, return_when=FIRST_COMPLETED)
+        finished, _ = wait(running, timeout=LOOK_UP, return_when=FIRST_COMPLETED)
         for future in finished:
             task = running.pop(future)
-            future.result()
-            done(task)
+            done(task, future.result())
 
 
 _worker: Worker
@@ -109,8 +116,15 @@ def _nothing() -> None:
     pass
 
 
-def _run(task: Task) -> None:
-    _worker.run(task)
+def _run(task: Task) -> float:
+    return _timed(_worker, task)
+
+
+def _timed(worker: Worker, task: Task) -> float:
+    """Do a task; seconds it took, engines opened for it included."""
+    started = time.perf_counter()
+    worker.run(task)
+    return time.perf_counter() - started
 
 
 def _end_with_parent() -> None:
@@ -133,13 +147,14 @@ def _environment(extra: dict[str, str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """Processes started inside the block ignore Ctrl-C for good: their parent decides what it means."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # a library user's thread, which gets no signals
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _signals_held() -> Iterator[None]:
+    """Processes started inside the block never see Ctrl-C or SIGTERM, which may be sent to all processes of a
+    terminal or of a cluster's job: their parent decides what they mean, and ends them. This process gets what
+    came meanwhile when the block ends.
+    """
+    resource_tracker.ensure_running()  # which unblocks signals when it starts its process
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

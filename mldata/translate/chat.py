@@ -21,6 +21,7 @@ from typing import Any
 from mldata import licences
 from mldata.engine import Engine
 from mldata.errors import InputError
+from mldata.interruption import Interrupted
 from mldata.languages import LANGUAGES
 from mldata.settings import Allowance, ChatSettings
 from mldata.text import Segment
@@ -273,7 +274,10 @@ def _finished(work: Coroutine[Any, Any, list[list[Translation]]]) -> list[list[T
         made = pool.submit(asyncio.run, stoppable())
         try:
             return made.result()
-        except KeyboardInterrupt:  # it comes to this thread alone, and the pool waits for the other
+        except (
+            KeyboardInterrupt,
+            Interrupted,
+        ):  # it comes to this thread alone, and the pool waits for the other
             for one in task:
                 one.get_loop().call_soon_threadsafe(one.cancel)
             raise

@@ -48,9 +48,9 @@ def test_build_prints_a_line_per_language_and_the_place_of_the_set(built):
     assert "prefs · 8 concepts (conversational) · en → 2 targets · pipeline embedded" in built.screen
     kept = rows(built.path)["language"].value_counts().rows()
     for tag, count in kept:
-        assert re.search(rf"^ +{tag} .* {count} ", built.screen, re.MULTILINE)
-    assert f"\n{built.path} " in built.screen
-    assert f"next: mldata inspect {built.path}" in built.screen
+        assert re.search(rf"^{tag} .* {count}  ", built.screen, re.MULTILINE)
+    assert re.search(rf"^set: +{built.path}$", built.screen, re.MULTILINE)
+    assert re.search(rf"^next: +mldata inspect {built.path}$", built.screen, re.MULTILINE)
 
 
 def test_a_second_build_does_no_task_and_gives_the_same_bytes(command, built, ours):
@@ -76,7 +76,7 @@ def test_a_language_added_later_costs_only_that_language(command, built, ours):
     shutil.rmtree(ours)
     assert command(*build(built, ours, targets="es")).code == 0
     assert facts(ours)["tasks_run"] == 0
-    before = bytes_of(ours.with_name("set.work"), so_far.FILE)
+    before = bytes_of(ours.with_name("set.work"), so_far.FILE, "seconds.jsonl")
     assert command(*build(built, ours, "--workers", 1)).code == 0
     assert facts(ours)["tasks_run"] == 6  # three chunks, translated and measured
     assert before.items() <= bytes_of(ours.with_name("set.work")).items()
@@ -139,7 +139,7 @@ def test_select_elsewhere_leaves_the_set_alone(command, built, ours, tmp_path):
 def test_rules_that_nothing_meets_give_an_empty_set_that_names_them(command, ours):
     done = command("select", ours, "--rule", "similarity>=1")
     assert done.code == 0
-    assert re.search(r"^The set is empty: .*es: .*similarity 8", done.out, re.MULTILINE)
+    assert re.search(r"^look into: +The set is empty: .*es: .*similarity 8", done.out, re.MULTILINE)
     assert command("verify", ours).code == 0
     assert len(rows(ours)) == 0
 
@@ -151,7 +151,7 @@ def test_a_place_with_brackets_in_its_name_is_a_place(command, built, ours, tmp_
     done = command(*build(built, tmp_path / "set[v2]", "--work", work, source=source))
     assert (done.code, done.err) == (0, "")
     assert "prefs[final] · 8 concepts" in done.out
-    assert f"next: mldata inspect {tmp_path}/set[v2]" in done.out
+    assert f"mldata inspect '{tmp_path}/set[v2]'" in done.out
     assert rows(tmp_path / "set[v2]").equals(rows(built.path))
     assert command("inspect", tmp_path / "set[v2]").code == 0
 
