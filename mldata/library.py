@@ -28,6 +28,7 @@ from mldata.models import uses_gpu
 from mldata.pipeline import Plan
 from mldata.publishing import push
 from mldata.recipe import CalibrationPolicy, Licence, Policy, Recipe, load_recipe
+from mldata.report import card
 from mldata.review.verdicts import not_right
 from mldata.shards import Manifest
 from mldata.so_far import begin, measured_so_far
@@ -422,9 +423,15 @@ def diff(a: str | Path, b: str | Path, *, languages: str | None = None, rows: in
 
 
 def write_report(path: str | Path, *, out: str | Path | None = None) -> Path:
-    """Write the report of the set at `path` anew, into it or to the file `out`; gives the file's path."""
+    """Write the report of the set at `path` anew, and its dataset card; gives the report's path.
+
+    Both say what reviewers have said by now. With `out` the report goes to that file, and the set stays as it
+    is.
+    """
     from mldata.report import html  # what draws and fills pages, only where one is made
 
+    if out is None:
+        card.write(Path(path))
     return html.write(Path(path), Path(out) if out else None)
 
 

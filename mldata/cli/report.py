@@ -26,7 +26,8 @@ def report(
     """Write a set's report.html anew: counts, evidence, reasons, calibration and rows to look at.
 
     One file that needs nothing else and runs no script: send it, or open it from disk. Every build, select
-    and calibrate writes it too.
+    and calibrate writes it too. Where reviewers have judged rows since, the report and the set's dataset
+    card say so from now on.
 
     Examples:
 

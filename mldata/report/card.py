@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -22,9 +23,12 @@ from mldata.languages import english_name
 from mldata.pages import TEMPLATES
 from mldata.recipe import Rule
 from mldata.report.front_matter import front_matter, hub_dataset, kept_languages
-from mldata.shards import SPLITS, Manifest
+from mldata.review.verdicts import card_lines
+from mldata.shards import SPLITS, Manifest, read_calibration, read_manifest
+from mldata.store import atomic
 from mldata.visible import markdown, markdown_code, without_places
 
+FILE = "README.md"
 PLACE = "path/to/this/set"
 """What a card calls the place of its set; `placed` puts in where it is published."""
 UNSEEN = 0.2
@@ -79,6 +83,14 @@ def render(manifest: Manifest, calibration: Calibration | None = None, sections:
         )
     )
     return front_matter(manifest, title) + "\n" + body
+
+
+def write(path: Path) -> None:
+    """Write the card of the set at `path` anew, with what reviewers have said of it by now."""
+    manifest = read_manifest(path)
+    text = render(manifest, read_calibration(path, manifest), card_lines(path))
+    with atomic(path / FILE) as temporary:
+        temporary.write_text(text, "utf-8")
 
 
 def placed(card: str, repository: str) -> str:

@@ -1,8 +1,8 @@
 """report.html: what a person needs to decide whether to train on a set, in one file that needs nothing else.
 
-All of it comes from the set's own files, but for the back-translations, which the work store has. The page
-holds no script, and its policy forbids any; every text of data goes through `visible` and is escaped. The
-report is derived: it isn't in the manifest, and any set can be given one anew.
+All of it comes from the set's own files, but for the back-translations, which the work store has, and what
+reviewers said. The page holds no script, and its policy forbids any; every text of data goes through
+`visible` and is escaped. The report is derived: it isn't in the manifest, and any set can be given one anew.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ from mldata.report.counts import Groups, Reasons, groups, lengths, reasons
 from mldata.report.examples import examples
 from mldata.report.spreads import MEANINGS, Spread, Spreads, spreads
 from mldata.report.suspicions import suspicious
+from mldata.review.journal import VERDICTS
+from mldata.review.verdicts import FLATTERED, as_text, verdicts
 from mldata.shards import EngineFacts, Manifest, read_calibration, read_manifest
 from mldata.store import atomic
 
@@ -71,6 +73,7 @@ def render(path: Path, manifest: Manifest) -> str:
     why = reasons(path, manifest)
     kept = examples(path, manifest, found.worst_kept)
     dropped = examples(path, manifest, found.best_dropped)
+    people = verdicts(path)
     text: str = _template().render(
         manifest=manifest,
         anchor=manifest.languages[manifest.anchor],
@@ -109,6 +112,9 @@ def render(path: Path, manifest: Manifest) -> str:
             if tag in kept or tag in dropped
         ],
         has_back=any(one.came_back for some in (*kept.values(), *dropped.values()) for one in some),
+        judged={tag: of for tag, of in people.languages.items() if of.rows},
+        verdict_names=VERDICTS,
+        flattered=FLATTERED if people.calibrated else "",
         engines=_engines(manifest.engines),
     )
     return text
@@ -129,6 +135,7 @@ def _template() -> Any:
         "brief": brief,
         "rule": said,
         "bound": bound,
+        "estimate": as_text,
     }
     return environment.get_template("report.html")
 
