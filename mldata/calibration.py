@@ -93,6 +93,13 @@ class Calibration(_Model):
     concepts: int = Field(description="sampled concepts of the source")
     languages: dict[str, LanguageCalibration]
 
+    def among(self, tags: Iterable[str]) -> Calibration:
+        """What was found for these languages; a set selected from some says nothing of the others."""
+        chosen = set(tags)
+        return self.model_copy(
+            update={"languages": {tag: one for tag, one in self.languages.items() if tag in chosen}}
+        )
+
     def of_verdict(self, verdict: Verdict) -> dict[str, list[str]]:
         """Kind of damage -> languages with that verdict on it, of the languages with enough data."""
         found: dict[str, list[str]] = {}

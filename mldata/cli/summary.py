@@ -33,7 +33,8 @@ LABEL = 12
 
 def summary(manifest: Manifest, path: Path) -> None:
     """Print it, or write it as events where a program listens."""
-    calibration = read_calibration(path, manifest)
+    found_by = read_calibration(path, manifest)
+    calibration = found_by.among(manifest.targets) if found_by else None
     run = _run(path)
     found = dict(warnings(manifest, calibration))
     for kind, text in found.items():

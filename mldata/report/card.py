@@ -51,6 +51,8 @@ def render(manifest: Manifest, calibration: Calibration | None = None, sections:
 
     `sections` are further lines of Markdown, as they are, before the card's limits.
     """
+    if calibration is not None:
+        calibration = calibration.among(manifest.targets)
     tags = kept_languages(manifest)
     title = f"{manifest.source.name} in {len(tags)} {'language' if len(tags) == 1 else 'languages'}"
     body = (

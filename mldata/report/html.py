@@ -68,7 +68,8 @@ def render(path: Path, manifest: Manifest) -> str:
     """The page."""
     each = 3 if len(manifest.targets) <= MANY // 2 else 2 if len(manifest.targets) <= MANY else 1
     found = spreads(path, manifest, each)
-    calibration = read_calibration(path, manifest)
+    found_by = read_calibration(path, manifest)
+    calibration = found_by.among(manifest.targets) if found_by else None
     run = _run(path)
     why = reasons(path, manifest)
     kept = examples(path, manifest, found.worst_kept)
