@@ -352,10 +352,7 @@ def _with_texts(a: Path, b: Path, of_a: Manifest, of_b: Manifest, changed: pl.Da
     said = [
         {
             (row["concept_id"], row["language"]): inspection.texts(row)
-            for rows in (inspection.kept_rows(path, manifest), inspection.dropped_rows(path, manifest))
-            for row in inspection.rows_of(rows.select("concept_id", "language", *FIELDS), ids).iter_rows(
-                named=True
-            )
+            for row in inspection.rows_of(path, manifest, ids, FIELDS)
         }
         for path, manifest in ((a, of_a), (b, of_b))
     ]

@@ -26,7 +26,7 @@ def kept(item):
     return not item.beside.row["reasons"]
 
 
-def row(stratum, rows, fate, verdict, *others, reasons=()):
+def row(stratum, rows, fate, verdict, *others):
     draw = Draw(stratum=stratum, rows=rows, drawn=1, fate=fate, weight=1, nearest="x", seed=0, sample=9)
     said = [
         journal.Line(
@@ -41,7 +41,7 @@ def row(stratum, rows, fate, verdict, *others, reasons=()):
         )
         for number, one in enumerate((verdict, *others))
     ]
-    return Judged(tuple(said), tuple(reasons))
+    return Judged(tuple(said), kept=True, broken=())
 
 
 def test_no_verdicts_say_nothing(mine):
