@@ -295,7 +295,6 @@ def card_lines(path: Path) -> list[str]:
     if not any(language.rows for language in found.languages.values()):
         return []
     lines = [
-        "",
         "## Judged by native speakers",
         "",
         "Share of right rows (adequate, or with minor slips that leave the meaning whole) among all kept "
