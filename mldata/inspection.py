@@ -5,7 +5,9 @@ All of it is Polars over the set's own files, lazily: what a user would write, a
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,24 @@ import pyarrow.compute
 import pyarrow.ipc
 
 from mldata.concepts import FIELDS
-from mldata.errors import InputError
+from mldata.errors import InputError, SetError, first_line
 from mldata.evidence import columns
 from mldata.shards import Manifest, read_manifest
 
 QUANTILES = (0.05, 0.5, 0.95)
+
+
+@contextmanager
+def readable(*paths: Path) -> Iterator[None]:
+    """What reads sets' files within it ends with SetError where one of them is damaged or gone."""
+    try:
+        yield
+    except (pl.exceptions.PolarsError, pa.ArrowException, OSError) as error:
+        # A garbled file is an OSError without a number to Arrow; a full disk isn't the set's.
+        if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT):
+            raise
+        named, verify = (" or ".join(map(str, paths)), " or ".join(f"`mldata verify {one}`" for one in paths))
+        raise SetError(f"{named} can't be read ({first_line(error)}); see {verify}") from None
 
 
 def kept_rows(path: Path, manifest: Manifest) -> pl.LazyFrame:

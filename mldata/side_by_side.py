@@ -45,7 +45,8 @@ def beside(path: Path, rows: pl.DataFrame) -> list[Beside]:
     """The rows with these `concept_id` and `language`, in that order, as far as they are there."""
     manifest = read_manifest(path)
     wanted = list(rows.select("concept_id", "language").iter_rows())
-    found = _found(path, manifest, wanted)
+    with inspection.readable(path):
+        found = _found(path, manifest, wanted)
     backs = _backs(path, found, wanted)
     made = []
     for concept, language in wanted:

@@ -159,6 +159,19 @@ def test_concepts_languages_and_splits_that_only_one_set_has_are_told(built, tmp
     assert [fact.a for fact in found.made if fact.what == "languages"] == ["gl"]
 
 
+def test_a_row_that_a_published_set_lacks_may_be_one_that_it_dropped(built, strict, tmp_path):
+    """The download of a set has the rows it kept alone."""
+    shutil.copytree(strict, tmp_path / "set")
+    path = tmp_path / "set"
+    manifest = json.loads((path / "manifest.json").read_text())
+    gone = [file for file in manifest["files"] if file["path"].startswith("dropped/")]
+    rewrite(path, files=[file for file in manifest["files"] if file not in gone], unpublished=gone)
+    shutil.rmtree(path / "dropped")
+    found = mldata.diff(built.path, path)
+    assert found.reasons["kept_in"].unique().to_list() == ["A"]
+    assert found.reasons["reason"].unique().to_list() == ["not kept (dropped rows weren't published)"]
+
+
 def test_an_optional_part_of_messages_that_one_set_lacks_changes_no_text(built, tmp_path):
     path = built.copy_to(tmp_path)
     nameless = pl.element().struct.with_fields(pl.lit(None, pl.String).alias("name"))

@@ -435,6 +435,33 @@ def test_two_reports_of_one_set_are_the_same_bytes_and_go_where_they_are_told(bu
     assert written == (built.path / "report.html").read_bytes()
 
 
+def test_a_directory_is_no_place_for_a_report(built, tmp_path):
+    with pytest.raises(InputError, match="is a directory: name the file"):
+        mldata.write_report(built.path, out=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_set_published_without_its_dropped_rows_doesnt_say_that_none_was_dropped(built, tmp_path):
+    path = unpublished(built.copy_to(tmp_path))
+    mldata.write_report(path)
+    assert "The dropped rows weren't published" in section(path, "figures")
+    flow = section(path, "flow")
+    assert "Dropped rows weren’t published" in flow
+    assert "No translated row was dropped" not in flow
+    assert "None lost a row" not in flow
+
+
+def unpublished(path):
+    """The set as a download of it is: without what it dropped."""
+    manifest = read_manifest(path)
+    gone = [file for file in manifest.files if file.path.startswith("dropped/")]
+    left = [file for file in manifest.files if file not in gone]
+    shutil.rmtree(path / "dropped")
+    changed = manifest.model_copy(update={"files": left, "unpublished": gone})
+    (path / "manifest.json").write_text(changed.model_dump_json(), "utf-8")
+    return path
+
+
 def test_what_is_no_set_gets_one_sentence(tmp_path):
     with pytest.raises(InputError, match=r"is no set: it has no manifest.json; `mldata build --out"):
         mldata.write_report(tmp_path)

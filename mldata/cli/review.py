@@ -192,8 +192,8 @@ def _tables(path: Path, found: Verdicts) -> None:
         )
     console.print(rows)
     console.print(
-        "right: adequate or minor, as a share of all kept rows of the language, or of all that rules dropped, "
-        "with 95 % intervals",
+        "right: adequate or minor, as a share of all kept rows of the language, or of all that rules "
+        "dropped, with 95 % intervals",
         soft_wrap=True,
     )
     if found.calibrated:

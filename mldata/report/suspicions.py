@@ -16,6 +16,7 @@ def suspicious(manifest: Manifest, calibration: Calibration | None) -> list[str]
     """Sentences; none where nothing is."""
     return [
         *_kept(manifest),
+        *_published(manifest),
         *_source(manifest),
         *_flipped(manifest),
         *_calibration(manifest, calibration),
@@ -45,6 +46,12 @@ def _each(tags: list[str], targets: dict[str, LanguageCounts]) -> str:
     most = [next(iter(targets[tag].dropped), "") for tag in tags]
     named = [f"{tag} ({reason})" if reason else tag for tag, reason in zip(tags, most, strict=True)]
     return ", ".join(named)
+
+
+def _published(manifest: Manifest) -> list[str]:
+    if not manifest.unpublished:
+        return []
+    return ["The dropped rows weren't published: medians and plots are of the kept rows alone."]
 
 
 def _source(manifest: Manifest) -> list[str]:

@@ -182,7 +182,8 @@ def _current(
     path: Path, manifest: Manifest, concepts: Iterable[str]
 ) -> dict[tuple[str, str, str], tuple[str, ...]]:
     """Concept, language and digest of the concepts' rows, kept and dropped -> reasons."""
-    rows = list(inspection.rows_of(path, manifest, concepts, FIELDS))
+    with inspection.readable(path):
+        rows = list(inspection.rows_of(path, manifest, concepts, FIELDS))
     sources = {row["concept_id"]: inspection.texts(row) for row in rows if row["language"] == manifest.anchor}
     return {
         (concept, row["language"], digest(sources[concept], inspection.texts(row))): tuple(row["reasons"])
