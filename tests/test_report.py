@@ -421,7 +421,7 @@ def test_select_and_its_policy_are_in_the_report(built, tmp_path):
     ours = built.copy_to(tmp_path)
     done = run_mldata("select", ours, "--policy", "complete", "--rule", "similarity>=0.93", cwd=tmp_path)
     assert (done.code, done.err) == (0, "")
-    assert f"report: {ours / 'report.html'}" in done.out
+    assert str(ours / "report.html") in done.out
     assert "incomplete" in section(ours, "flow")
     assert "complete;" in section(ours, "made")
     assert "similarity ≥ 0.93" in section(ours, "evidence")
