@@ -462,6 +462,17 @@ def unpublished(path):
     return path
 
 
+def test_the_report_of_a_partial_set_says_so_first(built, tmp_path):
+    path = built.copy_to(tmp_path)
+    file = path / "manifest.json"
+    part = {"chunks": 1, "of": 3, "concepts": 7, "sampled": 1, "of_sampled": 2}
+    file.write_text(json.dumps({**json.loads(file.read_text("utf-8")), "so_far": part}), "utf-8")
+    mldata.write_report(path)
+    said = section(path, "figures")
+    assert "The set is partial: its build had done 1 of 3 chunks, 7 of " in said
+    assert "The set is partial" not in section(built.path, "figures")
+
+
 def test_what_is_no_set_gets_one_sentence(tmp_path):
     with pytest.raises(InputError, match=r"is no set: it has no manifest.json; `mldata build --out"):
         mldata.write_report(tmp_path)
