@@ -83,8 +83,14 @@ def compare(a: Path, b: Path, *, languages: str | None = None, rows: int = 0) ->
     """Compare the sets at `a` and `b`, in all languages that one of them has, or in those named ("es,fr").
 
     `rows` is how many changed rows of each kind and language are given with their texts. InputError where one
-    isn't a set, the sets hold texts of other shapes, or their anchors differ.
+    isn't a set, the sets hold texts of other shapes, or their anchors differ; SetError where a file of theirs
+    can't be read.
     """
+    with inspection.readable(a, b):
+        return _compared(a, b, languages, rows)
+
+
+def _compared(a: Path, b: Path, languages: str | None, rows: int) -> Difference:
     manifests = read_manifest(a), read_manifest(b)
     _check_alike(a, b, *manifests)
     tags = _languages(languages, *manifests)
@@ -279,6 +285,8 @@ def _reasons(pairs: pl.DataFrame, tag: str, a: Manifest, b: Manifest) -> pl.Data
 def _why(other: Literal["a", "b"] | str, tag: str, manifest: Manifest) -> pl.Expr:
     """The reasons that a row has in the other set, or why it isn't there."""
     absent = "concept not in it" if manifest.so_far is None else "concept not in it so far"
+    if manifest.unpublished:
+        absent = "not kept (dropped rows weren't published)"
     if tag not in (manifest.anchor, *manifest.targets):
         absent = "language not in it"
     listed = pl.col(f"reasons_{other}")
@@ -352,10 +360,7 @@ def _with_texts(a: Path, b: Path, of_a: Manifest, of_b: Manifest, changed: pl.Da
     said = [
         {
             (row["concept_id"], row["language"]): inspection.texts(row)
-            for rows in (inspection.kept_rows(path, manifest), inspection.dropped_rows(path, manifest))
-            for row in inspection.rows_of(rows.select("concept_id", "language", *FIELDS), ids).iter_rows(
-                named=True
-            )
+            for row in inspection.rows_of(path, manifest, ids, FIELDS)
         }
         for path, manifest in ((a, of_a), (b, of_b))
     ]

@@ -5,18 +5,36 @@ All of it is Polars over the set's own files, lazily: what a user would write, a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import errno
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.compute
+import pyarrow.ipc
 
 from mldata.concepts import FIELDS
-from mldata.errors import InputError
+from mldata.errors import InputError, SetError, first_line
 from mldata.evidence import columns
 from mldata.shards import Manifest, read_manifest
 
 QUANTILES = (0.05, 0.5, 0.95)
+
+
+@contextmanager
+def readable(*paths: Path) -> Iterator[None]:
+    """What reads sets' files within it ends with SetError where one of them is damaged or gone."""
+    try:
+        yield
+    except (pl.exceptions.PolarsError, pa.ArrowException, OSError) as error:
+        # A garbled file is an OSError without a number to Arrow; a full disk isn't the set's.
+        if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT):
+            raise
+        named, verify = (" or ".join(map(str, paths)), " or ".join(f"`mldata verify {one}`" for one in paths))
+        raise SetError(f"{named} can't be read ({first_line(error)}); see {verify}") from None
 
 
 def kept_rows(path: Path, manifest: Manifest) -> pl.LazyFrame:
@@ -98,18 +116,39 @@ def _around(rows: pl.LazyFrame, concept_id: str) -> pl.LazyFrame:
     return rows.slice(first, last - first + 1).filter(mine)
 
 
-def rows_of(rows: pl.LazyFrame, concepts: Iterable[str]) -> pl.DataFrame:
-    """The rows of some concepts, found by their ids alone: a filter would read the texts of all others."""
-    mine = pl.col("concept_id").is_in(list(concepts))
-    places = rows.select("concept_id").with_row_index("at").filter(mine).collect()["at"].to_list()
-    if not places:
-        return rows.head(0).collect()
-    there = set(places)
-    starts = [place for place in places if place - 1 not in there]
-    ends = [place for place in places if place + 1 not in there]
-    return pl.concat(
-        pl.collect_all(rows.slice(start, end - start + 1) for start, end in zip(starts, ends, strict=True))
-    )
+def rows_of(
+    path: Path,
+    manifest: Manifest,
+    concepts: Iterable[str],
+    columns: Sequence[str] | None = None,
+    languages: Iterable[str] | None = None,
+) -> Iterator[dict[str, Any]]:
+    """The rows of some concepts, kept and dropped, with `reasons` ([] where kept); in all columns and
+    languages unless some are named. One chunk of a file is in memory at a time, and of chunks without any of
+    the concepts the ids alone are read: a filter would read the texts of all others.
+    """
+    wanted = pa.array(sorted(set(concepts)), pa.string())
+    tags = None if languages is None else pa.array(sorted(set(languages)), pa.string())
+    for facts in manifest.files:
+        if facts.split not in ("train", "test", "dropped"):
+            continue
+        with pa.memory_map(str(path / facts.path)) as file:
+            schema = pa.ipc.open_file(file).schema
+            named = schema.names if columns is None else ["concept_id", "language", *columns, "reasons"]
+            places = [schema.get_field_index(name) for name in dict.fromkeys(named) if name in schema.names]
+            whole, ids = (
+                pa.ipc.open_file(file, options=pa.ipc.IpcReadOptions(included_fields=included))
+                for included in (places, [schema.get_field_index("concept_id")])
+            )
+            for number in range(whole.num_record_batches):
+                mine = pa.compute.is_in(ids.get_batch(number).column(0), wanted)
+                if not pa.compute.any(mine).as_py():
+                    continue
+                batch = whole.get_batch(number).filter(mine)
+                if tags is not None:
+                    batch = batch.filter(pa.compute.is_in(batch["language"], tags))
+                for row in batch.to_pylist():
+                    yield {"reasons": [], **row}
 
 
 def said(value: Any) -> str:

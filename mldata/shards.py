@@ -316,6 +316,12 @@ def file_facts(root: Path, path: Path, split: Any, rows: int) -> FileFacts:
 
 def read_manifest(path: Path) -> Manifest:
     """The manifest of the set at `path`; InputError if there is no set, SetError if it can't be read."""
+    if path.parts[:1] == ("hf:",):  # how a Path writes "hf://org/name"
+        name = "/".join(path.parts[1:])
+        raise InputError(
+            f"hf://{name} is on the hub, and this reads sets on disk: "
+            f"`hf download {name} --repo-type dataset --local-dir DIR` brings it here"
+        )
     path = path.resolve()
     file = path / "manifest.json"
     if not file.is_file() and (_beside(path, "old") / "manifest.json").is_file():

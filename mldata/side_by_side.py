@@ -6,7 +6,7 @@ the rows asked for are read.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute
-import pyarrow.ipc
 
 from mldata import inspection
 from mldata.chunks import source_folder
@@ -46,7 +45,8 @@ def beside(path: Path, rows: pl.DataFrame) -> list[Beside]:
     """The rows with these `concept_id` and `language`, in that order, as far as they are there."""
     manifest = read_manifest(path)
     wanted = list(rows.select("concept_id", "language").iter_rows())
-    found = _found(path, manifest, wanted)
+    with inspection.readable(path):
+        found = _found(path, manifest, wanted)
     backs = _backs(path, found, wanted)
     made = []
     for concept, language in wanted:
@@ -68,28 +68,16 @@ def beside(path: Path, rows: pl.DataFrame) -> list[Beside]:
 
 
 def _found(
-    path: Path, manifest: Manifest, wanted: Iterable[tuple[str, str]]
+    path: Path, manifest: Manifest, wanted: Sequence[tuple[str, str]]
 ) -> dict[tuple[str, str], dict[str, Any]]:
-    """The rows asked for and their anchors', kept and dropped. One chunk of a file is in memory at a time."""
-    concepts = pa.array(sorted({concept for concept, _ in wanted}), pa.string())
-    languages = pa.array(sorted({manifest.anchor, *(tag for _, tag in wanted)}), pa.string())
-    found = {}
-    for facts in manifest.files:
-        if facts.split not in ("train", "test", "dropped"):
-            continue
-        with pa.memory_map(str(path / facts.path)) as file:
-            whole = pa.ipc.open_file(file)
-            place = whole.schema.get_field_index("concept_id")
-            ids = pa.ipc.open_file(file, options=pa.ipc.IpcReadOptions(included_fields=[place]))
-            for number in range(whole.num_record_batches):
-                mine = pa.compute.is_in(ids.get_batch(number).column(0), concepts)
-                if not pa.compute.any(mine).as_py():
-                    continue
-                batch = whole.get_batch(number).filter(mine)
-                batch = batch.filter(pa.compute.is_in(batch["language"], languages))
-                for row in batch.to_pylist():
-                    found[row["concept_id"], row["language"]] = {"reasons": [], **row}
-    return found
+    """The rows asked for and their anchors', kept and dropped."""
+    rows = inspection.rows_of(
+        path,
+        manifest,
+        {concept for concept, _ in wanted},
+        languages={manifest.anchor, *(tag for _, tag in wanted)},
+    )
+    return {(row["concept_id"], row["language"]): row for row in rows}
 
 
 _Back = dict[tuple[str, int], str]

@@ -19,20 +19,20 @@ DROP = 0.2
 def strict(built, tmp_path_factory):
     """The same set selected with a threshold that half of the Galician rows miss."""
     path = tmp_path_factory.mktemp("strict") / "set"
-    kept = mldata.open_set(built.path).filter(language="gl").collect()
+    kept = mldata.open_set(built.path).scan().filter(language="gl").collect()
     median = kept["similarity"].median()
     mldata.select(built.path, out=path, rules=[f"similarity>={median:.4f}"])
     return path
 
 
 def ids(path, tag):
-    return set(mldata.open_set(path).filter(language=tag).collect()["concept_id"])
+    return set(mldata.open_set(path).scan().filter(language=tag).collect()["concept_id"])
 
 
 def change(path, **columns):
     """Rewrite all rows of a set with other columns."""
     for file in [*(path / "data").glob("*.arrow"), *(path / "dropped").glob("rows-*.arrow")]:
-        pl.read_ipc(file).with_columns(**columns).write_ipc(file)
+        pl.read_ipc(file).with_columns(**columns).write_ipc(file, compat_level=pl.CompatLevel.oldest())
 
 
 def rewrite(path, **facts):
@@ -81,7 +81,7 @@ def test_the_other_way_round_says_the_other_way_round(built, strict):
 def test_other_translations_are_counted_and_their_evidence_moves(built, tmp_path):
     path = built.copy_to(tmp_path)
     mine = pl.col("language") == "es"
-    rows = mldata.open_set(path).filter(mine).collect()
+    rows = mldata.open_set(path).scan().filter(mine).collect()
     spoiled = pl.element().struct.with_fields(
         pl.format("{}!", pl.element().struct.field("content")).alias("content")
     )
@@ -139,11 +139,15 @@ def test_concepts_languages_and_splits_that_only_one_set_has_are_told(built, tmp
     path = built.copy_to(tmp_path)
     first, second = sorted(ids(path, "en"))[:2]
     for file in [*(path / "data").glob("*.arrow"), *(path / "dropped").glob("rows-*.arrow")]:
-        pl.read_ipc(file).filter(pl.col("concept_id") != first, pl.col("language") != "gl").write_ipc(file)
+        pl.read_ipc(file).filter(pl.col("concept_id") != first, pl.col("language") != "gl").write_ipc(
+            file, compat_level=pl.CompatLevel.oldest()
+        )
     train, test = (next((path / "data").glob(f"{split}-*.arrow")) for split in ("train", "test"))
     moved = pl.read_ipc(train).filter(concept_id=second)
-    pl.concat([pl.read_ipc(test), moved]).write_ipc(test)
-    pl.read_ipc(train).filter(pl.col("concept_id") != second).write_ipc(train)
+    pl.concat([pl.read_ipc(test), moved]).write_ipc(test, compat_level=pl.CompatLevel.oldest())
+    pl.read_ipc(train).filter(pl.col("concept_id") != second).write_ipc(
+        train, compat_level=pl.CompatLevel.oldest()
+    )
     rewrite(path, targets=["es"])
     found = mldata.diff(built.path, path)
     assert found.concepts == (1, 0)
@@ -153,6 +157,19 @@ def test_concepts_languages_and_splits_that_only_one_set_has_are_told(built, tmp
     moves = dict(found.rows.select("language", "split_moved").iter_rows())
     assert moves["en"] == 1
     assert [fact.a for fact in found.made if fact.what == "languages"] == ["gl"]
+
+
+def test_a_row_that_a_published_set_lacks_may_be_one_that_it_dropped(built, strict, tmp_path):
+    """The download of a set has the rows it kept alone."""
+    shutil.copytree(strict, tmp_path / "set")
+    path = tmp_path / "set"
+    manifest = json.loads((path / "manifest.json").read_text())
+    gone = [file for file in manifest["files"] if file["path"].startswith("dropped/")]
+    rewrite(path, files=[file for file in manifest["files"] if file not in gone], unpublished=gone)
+    shutil.rmtree(path / "dropped")
+    found = mldata.diff(built.path, path)
+    assert found.reasons["kept_in"].unique().to_list() == ["A"]
+    assert found.reasons["reason"].unique().to_list() == ["not kept (dropped rows weren't published)"]
 
 
 def test_an_optional_part_of_messages_that_one_set_lacks_changes_no_text(built, tmp_path):

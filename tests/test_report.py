@@ -324,7 +324,7 @@ def test_reasons_alone_and_together_add_up_to_the_manifests(built):
 
 def test_groups_and_lengths_are_those_of_the_rows(built, everything):
     manifest = read_manifest(built.path)
-    kept = mldata.open_set(built.path).collect()
+    kept = mldata.open_set(built.path).scan().collect()
     of = counts.groups(built.path, manifest)
     sizes = kept.group_by("concept_id").len()["len"] - 1
     assert {k: n for k, n in of.sizes.items() if n} == dict(sizes.value_counts().iter_rows())
@@ -421,7 +421,7 @@ def test_select_and_its_policy_are_in_the_report(built, tmp_path):
     ours = built.copy_to(tmp_path)
     done = run_mldata("select", ours, "--policy", "complete", "--rule", "similarity>=0.93", cwd=tmp_path)
     assert (done.code, done.err) == (0, "")
-    assert f"report: {ours / 'report.html'}" in done.out
+    assert str(ours / "report.html") in done.out
     assert "incomplete" in section(ours, "flow")
     assert "complete;" in section(ours, "made")
     assert "similarity ≥ 0.93" in section(ours, "evidence")
@@ -433,6 +433,44 @@ def test_two_reports_of_one_set_are_the_same_bytes_and_go_where_they_are_told(bu
     assert done.out == f"{tmp_path / 'new' / 'page.html'}\n"
     written = (tmp_path / "new" / "page.html").read_bytes()
     assert written == (built.path / "report.html").read_bytes()
+
+
+def test_a_directory_is_no_place_for_a_report(built, tmp_path):
+    with pytest.raises(InputError, match="is a directory: name the file"):
+        mldata.write_report(built.path, out=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_set_published_without_its_dropped_rows_doesnt_say_that_none_was_dropped(built, tmp_path):
+    path = unpublished(built.copy_to(tmp_path))
+    mldata.write_report(path)
+    assert "The dropped rows weren't published" in section(path, "figures")
+    flow = section(path, "flow")
+    assert "Dropped rows weren’t published" in flow
+    assert "No translated row was dropped" not in flow
+    assert "None lost a row" not in flow
+
+
+def unpublished(path):
+    """The set as a download of it is: without what it dropped."""
+    manifest = read_manifest(path)
+    gone = [file for file in manifest.files if file.path.startswith("dropped/")]
+    left = [file for file in manifest.files if file not in gone]
+    shutil.rmtree(path / "dropped")
+    changed = manifest.model_copy(update={"files": left, "unpublished": gone})
+    (path / "manifest.json").write_text(changed.model_dump_json(), "utf-8")
+    return path
+
+
+def test_the_report_of_a_partial_set_says_so_first(built, tmp_path):
+    path = built.copy_to(tmp_path)
+    file = path / "manifest.json"
+    part = {"chunks": 1, "of": 3, "concepts": 7, "sampled": 1, "of_sampled": 2}
+    file.write_text(json.dumps({**json.loads(file.read_text("utf-8")), "so_far": part}), "utf-8")
+    mldata.write_report(path)
+    said = section(path, "figures")
+    assert "The set is partial: its build had done 1 of 3 chunks, 7 of " in said
+    assert "The set is partial" not in section(built.path, "figures")
 
 
 def test_what_is_no_set_gets_one_sentence(tmp_path):

@@ -63,15 +63,9 @@ def diff(
       0 the sets were compared, the same or not · 1 one is damaged · 2 input or use
       130 interrupted (Ctrl-C), 143 ended by SIGTERM
     """
-    from polars.exceptions import PolarsError
-
     from mldata import library
-    from mldata.errors import SetError, first_line
 
-    try:
-        found = library.diff(a, b, languages=language, rows=rows)
-    except PolarsError as error:
-        raise SetError(f"{a} or {b} can't be read ({first_line(error)}); see `mldata verify`") from None
+    found = library.diff(a, b, languages=language, rows=rows)
     if format == "json":
         sys.stdout.write(_json(found))
     else:

@@ -167,21 +167,17 @@ def _names(given: str | None) -> tuple[str, ...]:
 
 def _answer(path: Path, question: Question, format: Format, show_code: bool) -> None:
     """Rows or groups, or the code that finds them."""
-    from polars.exceptions import PolarsError
-
     from mldata.cli import cells
     from mldata.cli.screen import console
-    from mldata.errors import SetError, first_line
+    from mldata.inspection import readable
     from mldata.queries import ask, collect
 
-    try:
+    with readable(path):
         answer = ask(path, question)
         if show_code:
             sys.stdout.write(answer.code)
             return
         found, total = collect(answer, question)
-    except PolarsError as error:
-        raise SetError(f"{path} can't be read ({first_line(error)}); see `mldata verify {path}`") from None
     if format == "table":
         console.print(cells.as_table(found))
     else:
@@ -204,7 +200,8 @@ def _overview(path: Path) -> None:
 
     manifest = read_manifest(path)
     summary(manifest, path)
-    found = inspection.quantiles(path)
+    with inspection.readable(path):
+        found, why = inspection.quantiles(path), inspection.reasons(path)
     beside = max(1, (console.width - 26) // 12)
     for start in range(0, len(found), beside):
         some = found.slice(start, beside)
@@ -218,7 +215,6 @@ def _overview(path: Path) -> None:
             cells = [" ".join("-" if v is None else _short(v) for v in row) for row in values]
             rows.add_row(f"{column.name} {pair[0]}, {pair[1]} %", *cells)
         console.print(rows)
-    why = inspection.reasons(path)
     counts = table("reason", ">rows", ">alone", "in")
     for (reason,), group in why.group_by("reason", maintain_order=True):
         each = " ".join(f"{tag} {n}" for tag, n in group.select("language", "rows").iter_rows())
@@ -242,7 +238,9 @@ def _concept(path: Path, concept: str) -> None:
     def shown(text: str) -> str:
         return escape(visible(text))
 
-    for row in inspection.concept(path, concept).iter_rows(named=True):
+    with inspection.readable(path):
+        rows = inspection.concept(path, concept)
+    for row in rows.iter_rows(named=True):
         state = "dropped: " + ", ".join(row["reasons"]) if row["reasons"] else "kept"
         console.rule(
             f"[bold]{shown(row['language'])}[/bold] {shown(row['route'])} · {shown(state)}", align="left"

@@ -160,6 +160,7 @@ def _tables(path: Path, found: Verdicts) -> None:
     from rich.markup import escape
 
     from mldata.cli.screen import console, table
+    from mldata.review import journal
     from mldata.review.journal import VERDICTS
     from mldata.review.verdicts import FLATTERED, as_text
     from mldata.visible import visible
@@ -167,7 +168,12 @@ def _tables(path: Path, found: Verdicts) -> None:
     for file, lines in found.unreadable.items():
         console.print(f"{file}: {lines} lines can't be read and don't count", markup=False, soft_wrap=True)
     if not found.languages:
-        console.print(f"nothing is judged yet: `mldata review {path}`", markup=False, soft_wrap=True)
+        console.print(
+            f"nothing is judged yet: `mldata review {path}` (verdicts on it would lie in "
+            f"{journal.folder(path)})",
+            markup=False,
+            soft_wrap=True,
+        )
         return
     rows = table(
         "language",
@@ -192,8 +198,9 @@ def _tables(path: Path, found: Verdicts) -> None:
         )
     console.print(rows)
     console.print(
-        "right: adequate or minor, as a share of all kept (or dropped) rows of the language, "
-        "with 95 % intervals"
+        "right: adequate or minor, as a share of all kept rows of the language, or of all that rules "
+        "dropped, with 95 % intervals",
+        soft_wrap=True,
     )
     if found.calibrated:
         console.print(FLATTERED, soft_wrap=True)

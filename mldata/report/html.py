@@ -16,14 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
-import pyarrow as pa
 from markupsafe import Markup
 
-from mldata import pages
+from mldata import inspection, pages
 from mldata.amounts import duration, size
 from mldata.calibration import Calibration, direction, interval, percent
-from mldata.errors import SetError, first_line
+from mldata.errors import InputError
 from mldata.evidence.damage import DAMAGES
 from mldata.languages import language
 from mldata.recipe import Rule, parse_comparison
@@ -54,11 +52,11 @@ def write(path: Path, out: Path | None = None) -> Path:
     InputError where there is no set, SetError where its files can't be read.
     """
     manifest = read_manifest(path)
-    try:
+    with inspection.readable(path):
         text = render(path, manifest)
-    except (pl.exceptions.PolarsError, pa.ArrowInvalid) as error:
-        raise SetError(f"{path} can't be read ({first_line(error)}); see `mldata verify {path}`") from None
     file = out if out is not None else path / FILE
+    if file.is_dir():
+        raise InputError(f"{file} is a directory: name the file that --out writes")
     with atomic(file) as temporary:
         temporary.write_text(text, "utf-8")
     return file

@@ -15,7 +15,9 @@ FLIPPED = 0.01
 def suspicious(manifest: Manifest, calibration: Calibration | None) -> list[str]:
     """Sentences; none where nothing is."""
     return [
+        *_partial(manifest),
         *_kept(manifest),
+        *_published(manifest),
         *_source(manifest),
         *_flipped(manifest),
         *_calibration(manifest, calibration),
@@ -45,6 +47,22 @@ def _each(tags: list[str], targets: dict[str, LanguageCounts]) -> str:
     most = [next(iter(targets[tag].dropped), "") for tag in tags]
     named = [f"{tag} ({reason})" if reason else tag for tag, reason in zip(tags, most, strict=True)]
     return ", ".join(named)
+
+
+def _partial(manifest: Manifest) -> list[str]:
+    part = manifest.so_far
+    if part is None:
+        return []
+    return [
+        f"The set is partial: its build had done {part.chunks} of {part.of} chunks, {part.concepts} of "
+        f"{manifest.source.concepts} concepts. The finished set differs."
+    ]
+
+
+def _published(manifest: Manifest) -> list[str]:
+    if not manifest.unpublished:
+        return []
+    return ["The dropped rows weren't published: medians and plots are of the kept rows alone."]
 
 
 def _source(manifest: Manifest) -> list[str]:

@@ -37,7 +37,9 @@ MEANINGS: dict[Verdict, str] = {
 COMMENT = 5000
 """Characters of a comment."""
 
-_NAME = re.compile(r"\w[\w .@'’-]{0,59}")
+_NAME = re.compile(r"\w[\w .@'’-]*")
+_MARKS = ("Mn", "Mc")
+"""Unicode categories of vowel signs and accents, of which names such as रवि or Adébáyọ̀ are made, too."""
 
 
 class Line(BaseModel):
@@ -81,7 +83,9 @@ def folder(path: Path) -> Path:
 def check_reviewer(name: str) -> str:
     """The name as files and pages have it; InputError where it can't be one."""
     name = unicodedata.normalize("NFC", name).strip()
-    if not _NAME.fullmatch(name) or len(name.encode()) > 200:
+    letters = "".join(letter for letter in name if unicodedata.category(letter) not in _MARKS)
+    begins_so = name[:1] == letters[:1]
+    if not (begins_so and _NAME.fullmatch(letters)) or len(name) > 60 or len(name.encode()) > 200:
         raise InputError(
             f"{name!r} can't be a reviewer's name: take letters, digits, blanks and any of . - @ ', "
             "60 characters at most"

@@ -80,7 +80,8 @@ def check_language(manifest: Manifest, language: str) -> str:
 
 def items(path: Path, language: str, *, sample: int = ROWS, seed: int = 0) -> list[Item]:
     """The rows of `language` to judge, in the order of judging. Fewer than `sample` where there are fewer."""
-    draws = draw(path, language, sample=sample, seed=seed)
+    with inspection.readable(path):
+        draws = draw(path, language, sample=sample, seed=seed)
     wanted = pl.DataFrame({"concept_id": list(draws)}, {"concept_id": pl.String})
     found = beside(path, wanted.with_columns(language=pl.lit(language)))
     return [Item(one, digest(one.source, one.translation), draws[one.concept_id]) for one in found]

@@ -60,7 +60,7 @@ class Read:
     known: int
     """Verdicts that the reviewer had given just so before."""
     empty: int
-    """Rows without a verdict."""
+    """Rows without a verdict and a comment."""
     set_aside: list[tuple[int, str]]
     """Row of the spreadsheet, counted from 1 with its header, and why it isn't taken."""
 
@@ -173,7 +173,8 @@ def read(path: Path, file: Path, reviewer: str) -> Read:
         if not row["verdict"].strip():
             if row["comment"].strip():
                 set_aside.append((number, "a comment without a verdict"))
-            empty += 1
+            else:
+                empty += 1
             continue
         try:
             keys[number] = _Key.model_validate_json(base64.urlsafe_b64decode(row["key"].strip()))

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -51,8 +52,10 @@ class Judged:
 
     lines: tuple[Line, ...]
     """The last line of each reviewer; one at least."""
-    reasons: tuple[str, ...]
-    """Why the row is dropped; none where it is kept."""
+    kept: bool
+    broken: tuple[str, ...]
+    """Rules that the row breaks. One that is dropped and breaks none went with its concept, as by the group
+    policy: it is neither among the kept rows nor among those that rules cost."""
 
     @property
     def right(self) -> float:
@@ -128,7 +131,9 @@ def verdicts(path: Path) -> Verdicts:
         return Verdicts({}, journals.unreadable, calibrated)
     current = _current(path, manifest, {line.concept_id for lines in by_language.values() for line in lines})
     languages = {
-        tag: _language(tag, by_language[tag], current) for tag in manifest.targets if tag in by_language
+        tag: _language(tag, by_language[tag], current, manifest.rules)
+        for tag in manifest.targets
+        if tag in by_language
     }
     return Verdicts(languages, journals.unreadable, calibrated)
 
@@ -141,41 +146,44 @@ def not_right(path: Path, rules: Sequence[Rule]) -> dict[str, pl.DataFrame]:
     if not lines:
         raise InputError(f"nothing in {path} is judged yet: begin with `mldata review {path}`")
     current = _current(path, manifest, {line.concept_id for line in lines})
-    wrong = [key for key, row in _rows(lines, current).items() if row.right < 0.5]
-    columns = ["concept_id", "language", *dict.fromkeys(rule.column for rule in rules)]
-    concepts = {concept for concept, _, _ in wrong}
-    both = (inspection.kept_rows(path, manifest), inspection.dropped_rows(path, manifest))
-    found = pl.concat([inspection.rows_of(rows.select(columns), concepts) for rows in both])
-    mine = pl.DataFrame(
-        [(concept, tag) for concept, tag, _ in wrong], ["concept_id", "language"], orient="row"
-    ).cast(pl.String)
-    found = found.join(mine, on=["concept_id", "language"], how="semi", maintain_order="left")
-    return {
-        str(tag): rows.drop("language") for (tag,), rows in found.group_by("language", maintain_order=True)
-    }
+    judged = _rows(lines, current, manifest.rules)
+    mine = {(concept, tag) for (concept, tag, _), row in judged.items() if row.right < 0.5}
+    concepts = {concept for concept, _ in mine}
+    columns = list(dict.fromkeys(["concept_id", *(rule.column for rule in rules)]))
+    of_language: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in inspection.rows_of(path, manifest, concepts, columns):
+        if (row["concept_id"], row["language"]) in mine:
+            of_language[row["language"]].append(row)
+    kinds = inspection.kept_rows(path, manifest).collect_schema()
+    schema = {name: kinds[name] for name in columns}
+    return {tag: pl.DataFrame(rows, schema) for tag, rows in of_language.items()}
 
 
 def _rows(
-    lines: Iterable[Line], current: Mapping[tuple[str, str, str], tuple[str, ...]]
+    lines: Iterable[Line], current: Mapping[tuple[str, str, str], tuple[str, ...]], rules: Sequence[Rule]
 ) -> dict[tuple[str, str, str], Judged]:
     """What is judged, as far as the set still has it."""
+    names = {rule.name for rule in rules}
     by_row: dict[tuple[str, str, str], list[Line]] = defaultdict(list)
     for line in lines:
         if line.key in current:
             by_row[line.key].append(line)
-    return {key: Judged(tuple(said), current[key]) for key, said in by_row.items()}
+    return {
+        key: Judged(
+            tuple(said),
+            kept=not current[key],
+            broken=tuple(reason for reason in current[key] if reason in names),
+        )
+        for key, said in by_row.items()
+    }
 
 
 def _current(
     path: Path, manifest: Manifest, concepts: Iterable[str]
 ) -> dict[tuple[str, str, str], tuple[str, ...]]:
     """Concept, language and digest of the concepts' rows, kept and dropped -> reasons."""
-    names = ["concept_id", "language", *FIELDS]
-    wanted = set(concepts)
-    kept = inspection.rows_of(inspection.kept_rows(path, manifest).select(names), wanted)
-    dropped = inspection.rows_of(inspection.dropped_rows(path, manifest).select(*names, "reasons"), wanted)
-    both = pl.concat([kept.with_columns(reasons=pl.lit([], pl.List(pl.String))), dropped])
-    rows = list(both.iter_rows(named=True))
+    with inspection.readable(path):
+        rows = list(inspection.rows_of(path, manifest, concepts, FIELDS))
     sources = {row["concept_id"]: inspection.texts(row) for row in rows if row["language"] == manifest.anchor}
     return {
         (concept, row["language"], digest(sources[concept], inspection.texts(row))): tuple(row["reasons"])
@@ -186,9 +194,12 @@ def _current(
 
 
 def _language(
-    tag: str, lines: Sequence[Line], current: Mapping[tuple[str, str, str], tuple[str, ...]]
+    tag: str,
+    lines: Sequence[Line],
+    current: Mapping[tuple[str, str, str], tuple[str, ...]],
+    rules: Sequence[Rule],
 ) -> LanguageVerdicts:
-    rows = list(_rows(lines, current).values())
+    rows = list(_rows(lines, current, rules).values())
     counts = Counter(line.verdict for row in rows for line in row.lines)
     return LanguageVerdicts(
         language=tag,
@@ -200,14 +211,13 @@ def _language(
         outdated=sum(line.key not in current for line in lines),
         agreements=tuple(_agreements(rows)),
         rules=_rules(rows),
-        misses=dict(
-            Counter(_near(row) for row in rows if not row.reasons and row.right <= 0.5).most_common()
-        ),
+        misses=dict(Counter(_near(row) for row in rows if row.kept and row.right <= 0.5).most_common()),
     )
 
 
 def estimate(rows: Sequence[Judged], *, kept: bool) -> Precision | None:
-    """The share of right rows among all the kept (or dropped) rows of a language; None where none is judged.
+    """The share of right rows among all rows of a language that are kept, or that rules dropped; None where
+    none is judged.
 
     A row stands for as many as its stratum has a judged row: w = (rows of the stratum) / (judged in it), and
     the share is the weighted mean of what its reviewers find, sum(w right) / sum(w) over the rows that are
@@ -227,7 +237,7 @@ def estimate(rows: Sequence[Judged], *, kept: bool) -> Precision | None:
         if line.draw.stratum not in newest or line.time > newest[line.draw.stratum].time:
             newest[line.draw.stratum] = line
     sizes = {stratum: line.draw.rows for stratum, line in newest.items()}
-    mine = [row for row in rows if kept is not bool(row.reasons)]
+    mine = [row for row in rows if (row.kept if kept else row.broken)]
     if not mine:
         return None
     strata = [max(row.lines, key=lambda line: line.time).draw.stratum for row in mine]
@@ -270,8 +280,8 @@ def _agreements(rows: Sequence[Judged]) -> Iterator[Agreement]:
 
 def _rules(rows: Sequence[Judged]) -> dict[str, tuple[int, int]]:
     """Most right rows first. A row on which reviewers are divided isn't right."""
-    dropped = Counter(reason for row in rows for reason in row.reasons)
-    right = Counter(reason for row in rows for reason in row.reasons if row.right > 0.5)
+    dropped = Counter(rule for row in rows for rule in row.broken)
+    right = Counter(rule for row in rows for rule in row.broken if row.right > 0.5)
     ordered = sorted(dropped, key=lambda rule: (-right[rule], -dropped[rule], rule))
     return {rule: (dropped[rule], right[rule]) for rule in ordered}
 
@@ -286,7 +296,6 @@ def card_lines(path: Path) -> list[str]:
     if not any(language.rows for language in found.languages.values()):
         return []
     lines = [
-        "",
         "## Judged by native speakers",
         "",
         "Share of right rows (adequate, or with minor slips that leave the meaning whole) among all kept "

@@ -42,6 +42,42 @@ def test_a_journal_that_was_damaged_is_told(command, judged):
     assert f"{file}: 1 lines can't be read" in command("review", judged, "--summary").out
 
 
+@pytest.mark.parametrize("how", ["short", "garbled", "gone"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("review", "SET", "--summary"),
+        ("review", "SET", "--language", "es", "--export", "es.csv"),
+        ("diff", "SET", "SET", "--rows", 1),
+        ("report", "SET"),
+        ("calibrate", "SET", "--verdicts", "--dry-run"),
+        ("inspect", "SET"),
+    ],
+    ids=["summary", "export", "diff", "report", "calibrate", "inspect"],
+)
+def test_a_damaged_set_is_told_in_a_sentence(command, judged, tmp_path, arguments, how):
+    (file,) = (judged / "data").glob("train-*.arrow")
+    content = file.read_bytes()
+    half = len(content) // 2
+    file.write_bytes(content[:300] if how == "short" else b"\xff" * half + content[half:])
+    if how == "gone":
+        file.unlink()
+    places = {"SET": judged, "es.csv": tmp_path / "es.csv"}
+    done = command(*(places.get(one, one) for one in arguments))
+    said = done.err.strip().splitlines()[-1]
+    assert (done.code, "Traceback" in done.err) == (1, False)
+    assert said.startswith("mldata: ")
+    assert f"`mldata verify {judged}`" in said
+
+
+@pytest.mark.parametrize("name", ["report", "review", "diff", "inspect", "select"])
+def test_a_set_of_the_hub_is_refused_with_the_way_to_it(command, built, name):
+    done = command(name, "hf://org/prefs", *([built.path] if name == "diff" else []))
+    assert done.code == 2
+    assert done.err.startswith("mldata: hf://org/prefs is on the hub")
+    assert "hf download org/prefs --repo-type dataset" in done.err
+
+
 def test_a_spreadsheet_goes_out_and_comes_back(command, built, tmp_path):
     path = built.copy_to(tmp_path)
     file = tmp_path / "es.csv"

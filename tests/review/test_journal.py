@@ -127,13 +127,15 @@ def test_a_full_disk_is_told_and_spoils_nothing(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", ["", " ", ".hidden", "a/b", "..", "a\nb", "x" * 61, "a\u202eb", "-x", "a\0b"]
+    "name", ["", " ", ".hidden", "a/b", "..", "a\nb", "x" * 61, "a\u202eb", "-x", "a\0b", "\u0301a", "𐎠" * 51]
 )
 def test_names_that_are_no_file_names_are_refused(name):
     with pytest.raises(InputError, match="reviewer's name"):
         journal.check_reviewer(name)
 
 
-@pytest.mark.parametrize("name", ["ana", "Ana María", "明子", "O'Brien", "r.2@example.org"])
+@pytest.mark.parametrize(
+    "name", ["ana", "Ana María", "明子", "O'Brien", "r.2@example.org", "रवि शर्मा", "Ọlá Adébáyọ̀"]
+)
 def test_names_of_people_are_taken(name):
     assert journal.check_reviewer(f" {name} ") == name

@@ -26,7 +26,7 @@ def kept(item):
     return not item.beside.row["reasons"]
 
 
-def row(stratum, rows, fate, verdict, *others, reasons=()):
+def row(stratum, rows, fate, verdict, *others):
     draw = Draw(stratum=stratum, rows=rows, drawn=1, fate=fate, weight=1, nearest="x", seed=0, sample=9)
     said = [
         journal.Line(
@@ -41,7 +41,7 @@ def row(stratum, rows, fate, verdict, *others, reasons=()):
         )
         for number, one in enumerate((verdict, *others))
     ]
-    return Judged(tuple(said), tuple(reasons))
+    return Judged(tuple(said), kept=True, broken=())
 
 
 def test_no_verdicts_say_nothing(mine):
@@ -168,3 +168,29 @@ def test_a_verdict_counts_for_what_became_of_its_row(built, mine):
     (mine / "manifest.json").write_text(manifest.model_copy(update={"files": files}).model_dump_json())
     found = verdicts(mine).languages["es"]
     assert (found.kept.judged, found.kept.value, found.dropped) == (40, 0.8, None)
+
+
+def test_a_row_that_went_with_its_concept_is_no_cost_of_a_rule(mine):
+    """Rows judged when they were kept, and dropped since by the group policy, broke nothing."""
+    judge(mine, sample=40, verdict=lambda item: "minor" if kept(item) else "wrong")
+    before = verdicts(mine).languages["es"]
+    manifest = read_manifest(mine)
+    rows = inspection.kept_rows(mine, manifest).collect()
+    gone = pl.col("concept_id").is_in(rows["concept_id"].unique(maintain_order=True).head(5).to_list())
+    dropped = [
+        inspection.dropped_rows(mine, manifest).collect(),
+        rows.filter(gone).with_columns(reasons=pl.lit(["incomplete"])),
+    ]
+    files = []
+    for name, split, part in (
+        ("data/train-00000-of-00001.arrow", "train", rows.filter(~gone)),
+        ("dropped/rows-00000-of-00001.arrow", "dropped", pl.concat(dropped)),
+    ):
+        part.write_ipc(mine / name, compat_level=pl.CompatLevel.oldest())
+        files.append(file_facts(mine, mine / name, split, len(part)))
+    (mine / "manifest.json").write_text(manifest.model_copy(update={"files": files}).model_dump_json())
+    after = verdicts(mine).languages["es"]
+    assert (after.rows, after.outdated) == (before.rows, 0)
+    assert (after.kept.judged, after.kept.value) == (before.kept.judged - 5, 1)
+    assert after.dropped == before.dropped
+    assert after.rules == before.rules == {"similarity_min": (8, 0)}
