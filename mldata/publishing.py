@@ -2,7 +2,7 @@
 
 What is published is a set again: `mldata verify` on a download of it says so. Dropped rows stay at home
 unless asked for, and the manifest then says so; it never names a place on this machine. Nothing but data,
-the card and what explains them leaves it: no run.json, which tells of machine and command.
+the card and what explains them leaves it: nothing of run.json, which tells of machine and command.
 """
 
 from __future__ import annotations
@@ -115,13 +115,24 @@ def prepare(path: str | Path, target: Repo, *, with_dropped: bool = False) -> Pu
     small = {"manifest.json": (json.dumps(said, indent=2, ensure_ascii=False) + "\n").encode()}
     small |= {
         name: (path / name).read_bytes()
-        for name in ("README.md", calibration.FILE, REPORT)
+        for name in ("README.md", calibration.FILE)
         if (path / name).is_file()
     }
+    if (path / REPORT).is_file():
+        small[REPORT] = _report(path, manifest, show_dropped=with_dropped)
     if "README.md" not in small:
         raise InputError(f"{path} has no README.md, the dataset card: `mldata select {path}` writes it anew")
     small["README.md"] = placed(small["README.md"].decode("utf-8", "replace"), target.id).encode()
     return Publication(path, manifest, tuple(large), small)
+
+
+def _report(path: Path, manifest: Manifest, *, show_dropped: bool) -> bytes:
+    """The report anew: that on disk tells of the machine and the command, and shows dropped rows."""
+    from mldata.report import html  # what draws and fills pages, only where one is made
+
+    told = Manifest.model_validate(_published(manifest.model_dump(mode="json")))
+    told = told.model_copy(update={"store": manifest.store})  # which has the back-translations
+    return html.render(path, told, {}, show_dropped=show_dropped).encode()
 
 
 def upload(what: Publication, target: Repo, *, private: bool = False, message: str | None = None) -> Pushed:

@@ -55,7 +55,7 @@ def write(path: Path, out: Path | None = None) -> Path:
     """
     manifest = read_manifest(path)
     try:
-        text = render(path, manifest)
+        text = render(path, manifest, _run(path))
     except (pl.exceptions.PolarsError, pa.ArrowInvalid) as error:
         raise SetError(f"{path} can't be read ({first_line(error)}); see `mldata verify {path}`") from None
     file = out if out is not None else path / FILE
@@ -64,15 +64,15 @@ def write(path: Path, out: Path | None = None) -> Path:
     return file
 
 
-def render(path: Path, manifest: Manifest) -> str:
-    """The page."""
+def render(path: Path, manifest: Manifest, run: Mapping[str, Any], *, show_dropped: bool = True) -> str:
+    """The page. `run` is what run.json says of machine and command, nothing where that isn't to be told;
+    `show_dropped` gives texts of dropped rows as examples."""
     each = 3 if len(manifest.targets) <= MANY // 2 else 2 if len(manifest.targets) <= MANY else 1
     found = spreads(path, manifest, each)
     calibration = read_calibration(path, manifest)
-    run = _run(path)
     why = reasons(path, manifest)
     kept = examples(path, manifest, found.worst_kept)
-    dropped = examples(path, manifest, found.best_dropped)
+    dropped = examples(path, manifest, found.best_dropped) if show_dropped else {}
     people = verdicts(path)
     text: str = _template().render(
         manifest=manifest,
