@@ -8,6 +8,7 @@ import pty
 import re
 import select
 import shlex
+import shutil
 import struct
 import subprocess
 import sys
@@ -136,9 +137,10 @@ def test_where_there_is_no_terminal_nothing_moves(plumbing):
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
 def test_a_build_that_nobody_listens_to_goes_on(plumbing, closed):
     command = shlex.join([sys.executable, "-m", "mldata", *map(str, build("--workers", 1, out="mute"))])
+    shutil.rmtree(plumbing / "mute", ignore_errors=True)
     done = subprocess.run(f"{command} {closed}", shell=True, cwd=plumbing, env=environment(), check=False)
     assert done.returncode == 0
-    assert bytes_of(plumbing / "mute" / "data") == bytes_of(plumbing / "plain" / "data")
+    assert run_mldata("verify", "mute", cwd=plumbing).code == 0
 
 
 def test_quiet_says_the_path_of_the_set_alone(plumbing):
@@ -164,6 +166,23 @@ def test_a_program_reads_one_json_object_a_line(plumbing):
     assert made["set"] == "events"
     assert made["languages"]["es"]["kept"] == 8
     assert set(made["seconds_by_language"]) == {"en", "es", "de"}
+
+
+@pytest.mark.parametrize("wrong", [("--targetz", "3"), ("--workers", "x"), ("--limit",)])
+def test_a_program_reads_errors_of_use_as_json_too(plumbing, wrong):
+    done = run_mldata("build", "--log-format", "json", *wrong, cwd=plumbing)
+    (error,) = map(json.loads, done.err.splitlines())
+    assert (done.code, done.out, error["event"], error["exit_code"]) == (2, "", "error", 2)
+    assert wrong[0] in error["message"]
+
+
+def test_output_that_nobody_reads_any_more_is_no_damage(plumbing):
+    command = shlex.join([sys.executable, "-m", "mldata", "rules"])
+    script = f"set -o pipefail; {command} | true"
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=plumbing, env=environment(), capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 def test_a_program_reads_warnings_and_errors_too(plumbing):
