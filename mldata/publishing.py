@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 REPORT = "report.html"
 OURS = re.compile(rf"(data|dropped)/.*|manifest\.json|{re.escape(calibration.FILE)}|{re.escape(REPORT)}")
 """Files of a repository that are an earlier set's, and go where this one hasn't them."""
+_SECRET = re.compile(r"(?i)api_?key|secret|password|authorization|^token$|(access|auth)_?token")
 GIVEN = {".gitattributes", "README.md"}
 """What a repository may hold before its first set."""
 BEFORE = "nothing there was changed"
@@ -228,9 +229,11 @@ def _same(what: Publication, name: str, there: RepoFile | None) -> bool:
 
 
 def _published(value: Any, key: str = "") -> Any:
-    """The manifest without places on this machine; prompts, which aren't its own words, as they are."""
+    """The manifest without places on this machine, nor keys that `extra` fields of requests hold; prompts,
+    which aren't its own words, as they are."""
     if isinstance(value, dict):
-        return {name: _published(held, name) for name, held in value.items()}
+        kept = {n: held for n, held in value.items() if key != "extra" or not _SECRET.search(n)}
+        return {name: _published(held, name) for name, held in kept.items()}
     if isinstance(value, list):
         return [_published(held, key) for held in value]
     return without_places(value) if isinstance(value, str) and key != "prompt" else value

@@ -377,6 +377,18 @@ def test_paths_become_names(text, left):
     assert without_places(text) == left
 
 
+def test_a_key_among_a_requests_extra_fields_is_not_published(hub, push, built, tmp_path):
+    path = built.copy_to(tmp_path)
+    manifest = json.loads((path / "manifest.json").read_text("utf-8"))
+    extra = {"api_key": "sk-1", "top_p": 0.5}
+    manifest["recipe"]["engines"]["chat"] = {"engine": "chat", "model": "m", "extra": extra}
+    (path / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    push(path)
+    there = json.loads(hub.files(NAME)["manifest.json"])
+    assert there["recipe"]["engines"]["chat"]["extra"] == {"top_p": 0.5}
+    assert not [name for name, held in hub.files(NAME).items() if b"sk-1" in held]
+
+
 def test_a_published_report_tells_neither_of_the_machine_nor_of_dropped_rows(push, hub, built):
     push()
     here, there = (built.path / "report.html").read_text("utf-8"), hub.files(NAME)["report.html"].decode()
