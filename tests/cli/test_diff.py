@@ -51,7 +51,7 @@ def test_another_threshold_is_named_with_what_it_costs(command, built, tmp_path)
     done = command("diff", built.path, path)
     assert "other rules (1)" in done.out
     assert "similarity>=2" in done.out
-    kept = len(mldata.open_set(built.path).collect())
+    kept = len(mldata.open_set(built.path).scan().collect())
     assert f"rows: {kept} → 0, 0 kept in both · {kept} in A only" in done.out
 
 
