@@ -418,6 +418,9 @@ def diff(a: str | Path, b: str | Path, *, languages: str | None = None, rows: in
     """What changed between the sets `a` and `b`, in all languages or in those named ("es,fr").
 
     `rows` is how many changed rows of each kind and language are given with their texts.
+
+    >>> mldata.diff("sets/prefs", "sets/prefs").same
+    True
     """
     return compare(Path(a), Path(b), languages=languages, rows=rows)
 
@@ -427,6 +430,9 @@ def write_report(path: str | Path, *, out: str | Path | None = None) -> Path:
 
     Both say what reviewers have said by now. With `out` the report goes to that file, and the set stays as it
     is.
+
+    >>> mldata.write_report("sets/prefs", out="prefs.html").name
+    'prefs.html'
     """
     from mldata.report import html  # what draws and fills pages, only where one is made
 

@@ -2,7 +2,7 @@
 
 What is published is a set again: `mldata verify` on a download of it says so. Dropped rows stay at home
 unless asked for, and the manifest then says so; it never names a place on this machine. Nothing but data,
-the card and what explains them leaves it: no run.json, which tells of machine and command.
+the card and what explains them leaves it: nothing of run.json, which tells of machine and command.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 REPORT = "report.html"
 OURS = re.compile(rf"(data|dropped)/.*|manifest\.json|{re.escape(calibration.FILE)}|{re.escape(REPORT)}")
 """Files of a repository that are an earlier set's, and go where this one hasn't them."""
+_SECRET = re.compile(r"(?i)api_?key|secret|password|authorization|^token$|(access|auth)_?token")
 GIVEN = {".gitattributes", "README.md"}
 """What a repository may hold before its first set."""
 BEFORE = "nothing there was changed"
@@ -115,13 +116,24 @@ def prepare(path: str | Path, target: Repo, *, with_dropped: bool = False) -> Pu
     small = {"manifest.json": (json.dumps(said, indent=2, ensure_ascii=False) + "\n").encode()}
     small |= {
         name: (path / name).read_bytes()
-        for name in ("README.md", calibration.FILE, REPORT)
+        for name in ("README.md", calibration.FILE)
         if (path / name).is_file()
     }
+    if (path / REPORT).is_file():
+        small[REPORT] = _report(path, manifest, show_dropped=with_dropped)
     if "README.md" not in small:
         raise InputError(f"{path} has no README.md, the dataset card: `mldata select {path}` writes it anew")
     small["README.md"] = placed(small["README.md"].decode("utf-8", "replace"), target.id).encode()
     return Publication(path, manifest, tuple(large), small)
+
+
+def _report(path: Path, manifest: Manifest, *, show_dropped: bool) -> bytes:
+    """The report anew: that on disk tells of the machine and the command, and shows dropped rows."""
+    from mldata.report import html  # what draws and fills pages, only where one is made
+
+    told = Manifest.model_validate(_published(manifest.model_dump(mode="json")))
+    told = told.model_copy(update={"store": manifest.store})  # which has the back-translations
+    return html.render(path, told, {}, show_dropped=show_dropped).encode()
 
 
 def upload(what: Publication, target: Repo, *, private: bool = False, message: str | None = None) -> Pushed:
@@ -217,9 +229,11 @@ def _same(what: Publication, name: str, there: RepoFile | None) -> bool:
 
 
 def _published(value: Any, key: str = "") -> Any:
-    """The manifest without places on this machine; prompts, which aren't its own words, as they are."""
+    """The manifest without places on this machine, nor keys that `extra` fields of requests hold; prompts,
+    which aren't its own words, as they are."""
     if isinstance(value, dict):
-        return {name: _published(held, name) for name, held in value.items()}
+        kept = {n: held for n, held in value.items() if key != "extra" or not _SECRET.search(n)}
+        return {name: _published(held, name) for name, held in kept.items()}
     if isinstance(value, list):
         return [_published(held, key) for held in value]
     return without_places(value) if isinstance(value, str) and key != "prompt" else value

@@ -383,7 +383,7 @@ def replacing(out: Path) -> Iterator[Path]:
     Two renames: a kill between them leaves the old set beside, and the next build puts it back. Two
     builds of one set wait for each other here.
     """
-    making, old = _beside(out, "making"), _beside(out, "old")
+    making = _beside(out, "making")
     with _lock(out):
         _repair(out)
         _remove(making)
@@ -393,11 +393,11 @@ def replacing(out: Path) -> Iterator[Path]:
             for path in making.rglob("*"):
                 sync(path)
             if out.exists():
-                out.rename(old)
+                out.rename(_beside(out, "old"))
             making.rename(out)
             sync(out.parent)
-            _remove(old)
         finally:
+            _repair(out)  # the old set goes, or, where the swap broke off, comes back
             _remove(making)
 
 

@@ -43,7 +43,7 @@ FOLDERS: dict[Stage, str] = {"measure_source": "measure", "translate": "translat
 translations with their source takes the source's embeddings."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # there are millions in a large build
 class Task:
     """One chunk in one language in one stage."""
 

@@ -45,11 +45,17 @@ _WHOLE = re.compile(r"\.\./.*|(?:file://|~)?/[^/]+/.*", re.DOTALL)
 _INSIDE = re.compile(r"(?<=[\s=,(:+])(?:\.\.|~)?/[^/\s]+/[^\s,;)|]*")
 
 
+_USER = re.compile(r"(?<=://)[^/\s@]+@")
+_QUERY = re.compile(r"(https?://[^\s?]*)\?\S*")
+
+
 def without_places(text: str) -> str:
-    """A text whose absolute paths, and those that leave a folder, became the names they end in.
+    """A text whose absolute paths, and those that leave a folder, became the names they end in, and whose
+    URLs lost what lets people in: "user:password@", "?token=…".
 
     "/home/ana/prefs.jsonl" says who built a set, and where.
     """
+    text = _QUERY.sub(r"\1", _USER.sub("", text))
     if _WHOLE.fullmatch(text):
         return PurePath(text).name
     return _INSIDE.sub(lambda found: PurePath(found[0]).name, text)

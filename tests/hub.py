@@ -108,7 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         request = f"{self.command} {unquote(self.path)}"
         self.hub.seen.append(request)
-        for pattern, seconds in self.hub.slow.items():
+        for pattern, seconds in list(self.hub.slow.items()):
             if re.search(pattern, request):
                 time.sleep(seconds)
         if self.hub.breaking and re.search(self.hub.breaking, request):

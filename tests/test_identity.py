@@ -9,6 +9,7 @@ import pytest
 
 import mldata
 from mldata.errors import InputError, SetError
+from mldata.executors import local
 
 RECIPE = """
 name = "plumbing"
@@ -261,3 +262,24 @@ def test_extra_columns_of_any_kind_come_through(build):
         mldata.open_set(out).scan().filter(is_anchor=True).collect()["source"].struct.field("x").to_list()
     )
     assert set(values) == {str(2**70), "0.5", "true", None, "text", '{"a": [1]}'}  # train before test
+
+
+class Taken(list):
+    """Tasks that count how many were taken."""
+
+    taken = 0
+
+    def __iter__(self):
+        for task in super().__iter__():
+            self.taken += 1
+            yield task
+
+
+def test_few_tasks_are_handed_out_ahead_however_long_the_first_take(built, tmp_path):
+    (tmp_path / "plumbing.toml").write_text(RECIPE, "utf-8")
+    recipe = str(tmp_path / "plumbing.toml")
+    made = mldata.plan(str(built.source), recipe=recipe, out=tmp_path / "set")
+    tasks = Taken(task for task in made.missing if task.stage == "translate")
+    handed_out = []
+    local.run(made.job, [tasks], 2, lambda task, seconds: handed_out.append(tasks.taken))
+    assert (len(tasks), handed_out[0]) == (9, 2 * local.AHEAD)

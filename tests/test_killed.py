@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from mldata import shards
 from tests.conftest import bytes_of, environment, run_mldata
 
 KILLS = 10
@@ -122,6 +123,15 @@ def assert_undisturbed(process, built, folder):
         built.path, "run.json", "report.html"
     )
     assert sorted(path.name for path in folder.iterdir()) == ["set", "set.work"]
+
+
+def test_a_swap_of_sets_that_breaks_off_leaves_the_old_one(built, tmp_path):
+    path = built.copy_to(tmp_path)
+    before = bytes_of(path)
+    with pytest.raises(FileNotFoundError), shards.replacing(path) as making:
+        shutil.rmtree(making)  # the old set is moved away, and there is nothing to move into its place
+    assert bytes_of(path) == before
+    assert not [left for left in path.parent.iterdir() if left.name.startswith(".")]
 
 
 @pytest.mark.slow

@@ -72,7 +72,7 @@ def mended(built, tmp_path):
 @pytest.fixture(scope="module")
 def data(built):
     """The files of `built` that a push sends as they are."""
-    files = bytes_of(built.path, "run.json", *CARDS)
+    files = bytes_of(built.path, "run.json", "report.html", *CARDS)
     return {name: held for name, held in files.items() if not name.startswith("dropped/")}
 
 
@@ -104,7 +104,7 @@ def test_a_set_that_was_pushed_comes_back_whole(built, data, hub, command, varia
     assert done.err == ""
     files = hub.files(NAME)
     assert data.items() <= files.items()
-    assert files.keys() - data.keys() == {".gitattributes", *CARDS}
+    assert files.keys() - data.keys() == {".gitattributes", "report.html", *CARDS}
     assert hub.repositories[NAME].messages == ["initial commit", "prefs, made with mldata 0.1.0"]
     assert f'load_dataset("{NAME}")' in files["README.md"].decode()
     assert f"--data {URI} " in files["README.md"].decode()
@@ -147,12 +147,12 @@ def test_who_may_not_write_is_told_what_to_do_and_no_token_is_shown(built, hub, 
 
 
 def test_dropped_rows_go_along_when_asked_for_and_leave_again(built, hub, push):
-    assert len(push(with_dropped=True).sent) == 8
-    assert bytes_of(built.path, "run.json", *CARDS).items() <= hub.files(NAME).items()
+    assert len(push(with_dropped=True).sent) == 9
+    assert bytes_of(built.path, "run.json", "report.html", *CARDS).items() <= hub.files(NAME).items()
     assert mldata.verify(URI).unpublished == []
     assert mldata.open_set(URI).scan_dropped().collect().height > 0
     gone = push()
-    assert gone.sent == ("manifest.json",)
+    assert set(gone.sent) <= {"manifest.json", "report.html"}
     assert {name.partition("/")[0] for name in gone.deleted} == {"dropped"}
     assert len(mldata.verify(URI).unpublished) == 3
     with pytest.raises(InputError, match="weren't published"):
@@ -169,7 +169,7 @@ def test_a_push_of_what_is_there_makes_no_commit(hub, push):
 
 
 def test_files_of_an_earlier_set_go_in_the_commit_that_brings_the_new_one(hub, push):
-    stale = ["data/train-00007-of-00009.arrow", "dropped/rows.arrow", "report.html"]
+    stale = ["data/train-00007-of-00009.arrow", "dropped/rows.arrow"]
     others = {"LICENSE": b"CC0", "figures/gap.png": b"PNG", "database/x": b"x"}
     hub.create(NAME, **others, **dict.fromkeys(stale, b"old"), **dict.fromkeys(CARDS, b"old"))
     assert list(push().deleted) == stale
@@ -338,7 +338,7 @@ def test_a_push_stopped_midway_leaves_the_old_set_and_goes_on(hub, push, mended,
     assert hub.files(NAME) == before
     if how == signal.SIGINT:
         assert process.returncode == 130
-        assert err.count("\n") == 1
+        assert err.count("\n") == 2  # what is kept, and the command that goes on
         assert "interrupted" in err
     hub.slow.clear()
     push(mended)
@@ -367,12 +367,39 @@ def test_what_is_published_says_nothing_of_where_it_was_made(built, hub, push):
         ("identifiers:/models/lid.bin.0a1b|over:min", "identifiers:lid.bin.0a1b|over:min"),
         ("hf://org/prefs:train", "hf://org/prefs:train"),
         ("https://example.org/v1/chat", "https://example.org/v1/chat"),
+        ("https://ana:word@example.org/a.jsonl?token=x", "https://example.org/a.jsonl"),
+        ("hf://datasets/org/name@v1/a?.jsonl", "hf://datasets/org/name@v1/a?.jsonl"),
         ("data/train-00000-of-00001.arrow", "data/train-00000-of-00001.arrow"),
         ("and/or, 1/2, /", "and/or, 1/2, /"),
     ],
 )
 def test_paths_become_names(text, left):
     assert without_places(text) == left
+
+
+def test_a_key_among_a_requests_extra_fields_is_not_published(hub, push, built, tmp_path):
+    path = built.copy_to(tmp_path)
+    manifest = json.loads((path / "manifest.json").read_text("utf-8"))
+    extra = {"api_key": "sk-1", "top_p": 0.5}
+    manifest["recipe"]["engines"]["chat"] = {"engine": "chat", "model": "m", "extra": extra}
+    (path / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    push(path)
+    there = json.loads(hub.files(NAME)["manifest.json"])
+    assert there["recipe"]["engines"]["chat"]["extra"] == {"top_p": 0.5}
+    assert not [name for name, held in hub.files(NAME).items() if b"sk-1" in held]
+
+
+def test_a_published_report_tells_neither_of_the_machine_nor_of_dropped_rows(push, hub, built):
+    push()
+    here, there = (built.path / "report.html").read_text("utf-8"), hub.files(NAME)["report.html"].decode()
+    for told in ("<dt>Command</dt>", "<dt>Machine</dt>", str(built.source.parent), "<dt>Work store</dt>"):
+        assert told in here
+        assert told not in there
+    assert "Dropped by one rule" in here
+    assert "Dropped by one rule" not in there
+    assert "Kept, nearest to a threshold" in there
+    push(with_dropped=True)
+    assert "Dropped by one rule" in hub.files(NAME)["report.html"].decode()
 
 
 def test_a_download_without_dropped_rows_can_be_inspected(push, command, tmp_path):

@@ -6,6 +6,7 @@ raises on purpose become one line on stderr and their exit code.
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
 from typing import Annotated, Any
@@ -75,6 +76,25 @@ def _say(message: Warning | str, category: type[Warning], *where: Any, **more: A
 
 
 _shown = warnings.showwarning
+_Use: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+"""What typer raises for a command line that isn't one; it exports only some of its kinds."""
+UNHEARD = 128 + 13
+"""The exit code of programs whose output nobody reads any more (SIGPIPE), as in `mldata rules | head -1`."""
+
+
+def _run() -> None:
+    """The app, with two of its ways to end made ours: errors of use are JSON where a program listens, and
+    a pipe that nobody reads isn't taken for damage."""
+    listens = re.search(r"--log-format[ =]json\b", " ".join(sys.argv)) is not None
+    try:
+        code = app(prog_name="mldata", standalone_mode=not listens)
+    except SystemExit as end:
+        sys.exit(UNHEARD if isinstance(end.__context__, BrokenPipeError) else end.code)
+    except _Use as error:
+        messages.start(messages.LogFormat.json, quiet=False)
+        messages.error(error.format_message(), InputError.exit_code)
+        sys.exit(InputError.exit_code)
+    sys.exit(code)
 
 
 def main() -> None:
@@ -82,7 +102,7 @@ def main() -> None:
     warnings.showwarning = _say
     messages.start(messages.LogFormat.text, quiet=False)
     try:
-        app(prog_name="mldata")
+        _run()
     except interruption.Interrupted as stop:
         interruption.leave(stop)
     except MldataError as error:

@@ -336,10 +336,10 @@ def build(
             done=shown.done,
             more=shown.more,
         )
+    summary.requests(made.job.work)
     if messages.for_people():
         screen.console.print()
     summary.summary(manifest, place)
-    summary.requests(made.job.work)
 
 
 def _planned(made: Plan, place: Path, workers: int) -> dict[str, Any]:

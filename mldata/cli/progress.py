@@ -31,7 +31,7 @@ from mldata.amounts import duration
 from mldata.cli import messages
 from mldata.errors import SetError
 from mldata.measured import holds, is_lacking, length_deviation
-from mldata.pipeline import Plan
+from mldata.pipeline import ROUND, Plan, in_rounds
 from mldata.recipe import Rule
 from mldata.tasks import Job, Task
 
@@ -59,9 +59,8 @@ class Stage:
     """Made by this build."""
     seconds: float = 0.0
     """That workers took for the new ones."""
-    first: float = 0.0
     last: float = 0.0
-    """When work on them began and when the last was done."""
+    """When the last was done."""
 
 
 class Tally:
@@ -96,7 +95,8 @@ class Tally:
         return [stage for of in self.stages.values() for stage in of.values()]
 
     def _expect(self, tasks: Sequence[Task]) -> None:
-        self._waiting.update(dict.fromkeys(tasks))
+        stages = in_rounds(tasks, self.plan.job.sampled, ROUND * self.workers)
+        self._waiting.update((task, None) for stage in stages for task in stage)
         self._look_who_works()
 
     def _look_who_works(self) -> None:
@@ -113,10 +113,8 @@ class Tally:
 
     def done(self, task: Task, seconds: float) -> None:
         """Count a task that was done."""
-        now = time.monotonic()
         stage = self._stage(task)
-        stage.first = stage.first or now - seconds
-        stage.last = now
+        stage.last = time.monotonic()
         stage.done, stage.new, stage.seconds = stage.done + 1, stage.new + 1, stage.seconds + seconds
         self._waiting.pop(task, None)
         self._look_who_works()
@@ -138,12 +136,13 @@ class Tally:
         return sum(s.new for s in self.all_stages) * self.rows_a_file / max(self.elapsed, 1e-9)
 
     def rate_of(self, tag: str) -> float | None:
-        """Rows a second of the stage that a language is in, or was in last."""
+        """Rows a second of the stage that a language is in, or was in last, while workers are at it: rounds
+        leave a language for the others, and come back."""
         done = [stage for stage in self.stages[tag].values() if stage.new]
         if not done:
             return None
         stage = max(done, key=lambda s: s.last)
-        return stage.new * self.rows_a_file / max(stage.last - stage.first, 1e-9)
+        return stage.new * self.rows_a_file * min(self.workers, stage.new) / max(stage.seconds, 1e-9)
 
     def left(self) -> float | None:
         """Seconds until all that is known of is done; None before the first is.

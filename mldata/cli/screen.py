@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 
 from rich import box
 from rich.console import Console
@@ -64,9 +65,9 @@ def dry_run(plan: Plan) -> None:
         "language", "route", "by", "back", "by", "tried again by", ">to translate", ">to measure", ">chunks"
     )
     chunks = len(plan.index.chunks)
+    missing = Counter((task.language, task.stage) for task in plan.missing)
     for target in plan.targets:
-        missing = [task.stage for task in plan.missing if task.language == target]
-        counts = [str(missing.count(stage)) for stage in ("translate", "measure")]
+        counts = [str(missing[target, stage]) for stage in ("translate", "measure")]
         rows.add_row(target, *plan.ways(target), *counts, str(chunks))
     console.print(rows)
     engines = table("engine", "version", "licence", "commercial use")

@@ -126,10 +126,11 @@ def select(
             work=work,
             so_far=so_far,
         )
-    summary.summary(manifest, out or path)
+    text = ""
     if before and not manifest.contamination:
         names = " ".join(f"--decontaminate {of.given}" for of in before.evaluations)
         text = f"The set was compared with evaluation texts before, and now isn't: add {names}"
         messages.warning("not_compared", text)
-        if messages.for_people():
-            screen.console.print(text, soft_wrap=True, markup=False)
+    summary.summary(manifest, out or path)
+    if text and messages.for_people():
+        screen.console.print(text, soft_wrap=True, markup=False)

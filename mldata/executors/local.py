@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, islice
 from multiprocessing import resource_tracker
 
 from mldata.errors import EngineError
@@ -90,10 +90,8 @@ def _feed(pool: ProcessPoolExecutor, tasks: Sequence[Task], ahead: int, done: Do
     waiting = iter(tasks)
     running: dict[Future[float], Task] = {}
     while True:
-        for task in waiting:
+        for task in islice(waiting, ahead - len(running)):
             running[pool.submit(_run, task)] = task
-            if len(running) == ahead:
-                break
         if not running:
             return
         finished, _ = wait(running, timeout=LOOK_UP, return_when=FIRST_COMPLETED)

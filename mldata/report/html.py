@@ -53,7 +53,7 @@ def write(path: Path, out: Path | None = None) -> Path:
     """
     manifest = read_manifest(path)
     with inspection.readable(path):
-        text = render(path, manifest)
+        text = render(path, manifest, _run(path))
     file = out if out is not None else path / FILE
     if file.is_dir():
         raise InputError(f"{file} is a directory: name the file that --out writes")
@@ -62,16 +62,16 @@ def write(path: Path, out: Path | None = None) -> Path:
     return file
 
 
-def render(path: Path, manifest: Manifest) -> str:
-    """The page."""
+def render(path: Path, manifest: Manifest, run: Mapping[str, Any], *, show_dropped: bool = True) -> str:
+    """The page. `run` is what run.json says of machine and command, nothing where that isn't to be told;
+    `show_dropped` gives texts of dropped rows as examples."""
     each = 3 if len(manifest.targets) <= MANY // 2 else 2 if len(manifest.targets) <= MANY else 1
     found = spreads(path, manifest, each)
     found_by = read_calibration(path, manifest)
     calibration = found_by.among(manifest.targets) if found_by else None
-    run = _run(path)
     why = reasons(path, manifest)
     kept = examples(path, manifest, found.worst_kept)
-    dropped = examples(path, manifest, found.best_dropped)
+    dropped = examples(path, manifest, found.best_dropped) if show_dropped else {}
     people = verdicts(path)
     text: str = _template().render(
         manifest=manifest,

@@ -7,7 +7,10 @@ import os
 import pty
 import re
 import select
+import shlex
+import shutil
 import struct
+import subprocess
 import sys
 import termios
 import time
@@ -116,9 +119,8 @@ def test_the_summary_is_plain_text_and_complete(shown):
     assert re.search(
         r"^mldata \S+ · mldata build --source prefs.jsonl --pipeline plumbing.toml", text, re.MULTILINE
     )
-    for name in ("concepts", "rows", "licence", "set", "work", "took", "next"):
+    for name in ("concepts", "rows", "licence", "set", "report", "work", "took", "next"):
         assert re.search(rf"^{name}: +\S", text, re.MULTILINE), name
-    assert "report:" not in text  # there is none
     assert "mldata inspect shown" in text
     assert not set("│┃─━╭╰") & set(text)
     assert not [line for line in lines if line != line.rstrip()]
@@ -130,6 +132,15 @@ def test_where_there_is_no_terminal_nothing_moves(plumbing):
     assert not set("\r\x1b━") & set(done.err)
     assert "\x1b[?25l" not in done.out
     assert bytes_of(plumbing / "plain" / "data") == bytes_of(plumbing / "shown" / "data")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_build_that_nobody_listens_to_goes_on(plumbing, closed):
+    command = shlex.join([sys.executable, "-m", "mldata", *map(str, build("--workers", 1, out="mute"))])
+    shutil.rmtree(plumbing / "mute", ignore_errors=True)
+    done = subprocess.run(f"{command} {closed}", shell=True, cwd=plumbing, env=environment(), check=False)
+    assert done.returncode == 0
+    assert run_mldata("verify", "mute", cwd=plumbing).code == 0
 
 
 def test_quiet_says_the_path_of_the_set_alone(plumbing):
@@ -157,6 +168,23 @@ def test_a_program_reads_one_json_object_a_line(plumbing):
     assert set(made["seconds_by_language"]) == {"en", "es", "de"}
 
 
+@pytest.mark.parametrize("wrong", [("--targetz", "3"), ("--workers", "x"), ("--limit",)])
+def test_a_program_reads_errors_of_use_as_json_too(plumbing, wrong):
+    done = run_mldata("build", "--log-format", "json", *wrong, cwd=plumbing)
+    (error,) = map(json.loads, done.err.splitlines())
+    assert (done.code, done.out, error["event"], error["exit_code"]) == (2, "", "error", 2)
+    assert wrong[0] in error["message"]
+
+
+def test_output_that_nobody_reads_any_more_is_no_damage(plumbing):
+    command = shlex.join([sys.executable, "-m", "mldata", "rules"])
+    script = f"set -o pipefail; {command} | true"
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=plumbing, env=environment(), capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
 def test_a_program_reads_warnings_and_errors_too(plumbing):
     done = run_mldata(*build("--log-format", "json", "--rule", "similarity>=2", out="events"), cwd=plumbing)
     warned = {event["kind"]: event for event in map(json.loads, done.err.splitlines()) if "kind" in event}
@@ -181,7 +209,9 @@ def tally(languages, *, chunks=4, workers=2):
         Task(stage, tag, chunk) for stage in ("translate", "measure") for tag in names for chunk in names_of
     ]
     index = SimpleNamespace(chunks=names_of, concepts=128 * chunks)
-    plan = SimpleNamespace(anchor="en", targets=names, index=index, missing=tasks, job=None)
+    plan = SimpleNamespace(
+        anchor="en", targets=names, index=index, missing=tasks, job=SimpleNamespace(sampled=())
+    )
     made = Tally(plan, workers, [])
     made.passing.look = lambda task, elapsed: None
     return made, tasks
@@ -222,6 +252,25 @@ def test_time_left_is_what_like_files_took():
     made.done(tasks[6], 2.0)  # one file of l0 is measured: 2 s, so the other three are taken to cost 2 s each
     assert made.left() == pytest.approx(6.0)
     assert made.files == (7, 10)
+
+
+def test_languages_at_work_and_their_rates_are_those_of_the_round():
+    """Of 32 chunks, 16 are measured before the others are translated."""
+    made, tasks = tally(3, chunks=32, workers=1)
+    first = {f"c{number}" for number in range(16)}
+    for task in tasks:
+        if task.chunk in first and task.stage != "measure":
+            made.done(task, 2.0)
+    assert made.at_work == ["l0"]
+    made.done(Task("measure", "l0", "c0"), 4.0)
+    assert made.at_work == ["l0"]
+    assert made.rate_of("l0") == pytest.approx(128 / 4)
+    for task in tasks:
+        if task.chunk in first and task.stage == "measure" and task != Task("measure", "l0", "c0"):
+            made.done(task, 4.0)
+    assert made.at_work == ["en"]
+    made.done(Task("translate", "l0", "c16"), 2.0)
+    assert made.rate_of("l0") == pytest.approx(128 / 2)
 
 
 def test_the_share_that_passes_is_the_summarys(built):
