@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.ipc
 
 from mldata import hub, inspection, shards
-from mldata.errors import InputError, SetError, first_line
+from mldata.errors import InputError, SetError, first_line, in_shell
 from mldata.shards import SPLITS, Manifest
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class AlignedSet:
                 if not anchor["is_anchor"]:
                     raise SetError(
                         f"{path}: concept {concept} doesn't begin with its {self.manifest.anchor} row: "
-                        f"`mldata verify {self.path}` tells what else is damaged"
+                        f"`mldata verify {in_shell(self.path)}` tells what else is damaged"
                     )
                 yield AlignedConcept(concept, anchor, {row["language"]: row for row in others})
 

@@ -171,7 +171,7 @@ def _answer(path: Path, question: Question, format: Format, show_code: bool) -> 
 
     from mldata.cli import cells
     from mldata.cli.screen import console
-    from mldata.errors import SetError, first_line
+    from mldata.errors import SetError, first_line, in_shell
     from mldata.queries import ask, collect
 
     try:
@@ -181,7 +181,8 @@ def _answer(path: Path, question: Question, format: Format, show_code: bool) -> 
             return
         found, total = collect(answer, question)
     except PolarsError as error:
-        raise SetError(f"{path} can't be read ({first_line(error)}); see `mldata verify {path}`") from None
+        what = f"{path} can't be read ({first_line(error)})"
+        raise SetError(f"{what}; see `mldata verify {in_shell(path)}`") from None
     if format == "table":
         console.print(cells.as_table(found))
     else:

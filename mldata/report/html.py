@@ -23,7 +23,7 @@ from markupsafe import Markup
 from mldata import pages
 from mldata.amounts import duration, size
 from mldata.calibration import Calibration, direction, interval, percent
-from mldata.errors import SetError, first_line
+from mldata.errors import SetError, first_line, in_shell
 from mldata.evidence.damage import DAMAGES
 from mldata.languages import language
 from mldata.recipe import Rule, parse_comparison
@@ -57,7 +57,8 @@ def write(path: Path, out: Path | None = None) -> Path:
     try:
         text = render(path, manifest)
     except (pl.exceptions.PolarsError, pa.ArrowInvalid) as error:
-        raise SetError(f"{path} can't be read ({first_line(error)}); see `mldata verify {path}`") from None
+        what = f"{path} can't be read ({first_line(error)})"
+        raise SetError(f"{what}; see `mldata verify {in_shell(path)}`") from None
     file = out if out is not None else path / FILE
     with atomic(file) as temporary:
         temporary.write_text(text, "utf-8")
