@@ -7,7 +7,7 @@ grow with the set, but for what a LazyFrame collects.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -49,7 +49,7 @@ class AlignedSet:
     """A set on disk. See `open_set`."""
 
     path: Path
-    manifest: Manifest
+    manifest: Manifest = field(repr=False)
 
     @property
     def languages(self) -> tuple[str, ...]:

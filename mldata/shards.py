@@ -318,7 +318,7 @@ def read_manifest(path: Path) -> Manifest:
     """The manifest of the set at `path`; InputError if there is no set, SetError if it can't be read."""
     path = path.resolve()
     file = path / "manifest.json"
-    if not file.is_file() and (_beside(path, "old") / "manifest.json").is_file():
+    if not file.is_file() and path.name and (_beside(path, "old") / "manifest.json").is_file():
         raise InputError(f"a build was killed while it replaced {path}: run it again, and the set is back")
     if not file.is_file():
         raise InputError(
