@@ -19,14 +19,14 @@ DROP = 0.2
 def strict(built, tmp_path_factory):
     """The same set selected with a threshold that half of the Galician rows miss."""
     path = tmp_path_factory.mktemp("strict") / "set"
-    kept = mldata.open_set(built.path).filter(language="gl").collect()
+    kept = mldata.open_set(built.path).scan().filter(language="gl").collect()
     median = kept["similarity"].median()
     mldata.select(built.path, out=path, rules=[f"similarity>={median:.4f}"])
     return path
 
 
 def ids(path, tag):
-    return set(mldata.open_set(path).filter(language=tag).collect()["concept_id"])
+    return set(mldata.open_set(path).scan().filter(language=tag).collect()["concept_id"])
 
 
 def change(path, **columns):
@@ -81,7 +81,7 @@ def test_the_other_way_round_says_the_other_way_round(built, strict):
 def test_other_translations_are_counted_and_their_evidence_moves(built, tmp_path):
     path = built.copy_to(tmp_path)
     mine = pl.col("language") == "es"
-    rows = mldata.open_set(path).filter(mine).collect()
+    rows = mldata.open_set(path).scan().filter(mine).collect()
     spoiled = pl.element().struct.with_fields(
         pl.format("{}!", pl.element().struct.field("content")).alias("content")
     )
