@@ -324,7 +324,7 @@ def test_reasons_alone_and_together_add_up_to_the_manifests(built):
 
 def test_groups_and_lengths_are_those_of_the_rows(built, everything):
     manifest = read_manifest(built.path)
-    kept = mldata.open_set(built.path).collect()
+    kept = mldata.open_set(built.path).scan().collect()
     of = counts.groups(built.path, manifest)
     sizes = kept.group_by("concept_id").len()["len"] - 1
     assert {k: n for k, n in of.sizes.items() if n} == dict(sizes.value_counts().iter_rows())

@@ -256,7 +256,7 @@ def test_rows_that_reviewers_found_wrong_tighten_thresholds(command, ours):
     assert spanish["damages"]["judged_wrong"]["held_out"]["count"] <= 2
     assert spanish["passing"] == without["passing"] - 30
     assert spanish["thresholds"][0]["value"] > without["thresholds"][0]["value"]
-    written = mldata.open_set(ours).filter(language="es").collect()["concept_id"]
+    written = mldata.open_set(ours).scan().filter(language="es").collect()["concept_id"]
     assert len(set(written) & set(wrong)) <= 1
     assert command("verify", ours).code == 0
     assert "Thresholds were tightened on these verdicts" in command("review", ours, "--summary").out

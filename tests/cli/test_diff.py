@@ -37,7 +37,7 @@ def test_sets_that_are_the_same_are_said_to_be_in_one_line(command, built):
 def test_three_lines_say_what_changed_most(command, built, other):
     done = command("diff", built.path, other)
     assert done.code == 0
-    of_es = len(mldata.open_set(other).filter(language="es").collect())
+    of_es = len(mldata.open_set(other).scan().filter(language="es").collect())
     made, rows, evidence = done.out.splitlines()[2:5]
     assert made == "made: the same source, engines, rules and policy"
     assert f"({of_es} with other texts)" in rows
@@ -51,7 +51,7 @@ def test_another_threshold_is_named_with_what_it_costs(command, built, tmp_path)
     done = command("diff", built.path, path)
     assert "other rules (1)" in done.out
     assert "similarity>=2" in done.out
-    kept = len(mldata.open_set(built.path).collect())
+    kept = len(mldata.open_set(built.path).scan().collect())
     assert f"rows: {kept} → 0, 0 kept in both · {kept} in A only" in done.out
 
 
