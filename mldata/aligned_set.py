@@ -7,7 +7,7 @@ grow with the set, but for what a LazyFrame collects.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.ipc
 
 from mldata import hub, inspection, shards
-from mldata.errors import InputError, SetError, first_line
+from mldata.errors import InputError, SetError, first_line, in_shell
 from mldata.shards import SPLITS, Manifest
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class AlignedSet:
     """A set on disk. See `open_set`."""
 
     path: Path
-    manifest: Manifest
+    manifest: Manifest = field(repr=False)
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -131,7 +131,7 @@ class AlignedSet:
                 if not anchor["is_anchor"]:
                     raise SetError(
                         f"{path}: concept {concept} doesn't begin with its {self.manifest.anchor} row: "
-                        f"`mldata verify {self.path}` tells what else is damaged"
+                        f"`mldata verify {in_shell(self.path)}` tells what else is damaged"
                     )
                 yield AlignedConcept(concept, anchor, {row["language"]: row for row in others})
 

@@ -3,6 +3,9 @@
 The command line prints one line and leaves with `exit_code`; a library user catches `MldataError`.
 """
 
+import shlex
+from pathlib import Path
+
 
 class MldataError(Exception):
     """Root of the errors that mldata raises on purpose."""
@@ -30,6 +33,11 @@ class SetError(MldataError):
 
 class ReportWarning(UserWarning):
     """A set is whole and in its place, but the report on it couldn't be written."""
+
+
+def in_shell(path: Path) -> str:
+    """A path as a message's command has it, to be pasted into a shell."""
+    return shlex.quote(str(path))
 
 
 def first_line(error: BaseException) -> str:

@@ -21,9 +21,9 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from mldata.concepts import FIELDS, Shape
-from mldata.errors import InputError, first_line
+from mldata.errors import InputError, first_line, in_shell
 from mldata.languages import canonical
-from mldata.shards import SPLITS, Manifest, read_manifest, replacing, write_json
+from mldata.shards import SPLITS, Manifest, check_outside, read_manifest, replacing, write_json
 from mldata.store import atomic
 
 Format = Literal["parquet", "jsonl", "csv", "trl", "llama-factory", "axolotl", "openrlhf"]
@@ -106,8 +106,7 @@ def export(
     if not rows:
         what = "" if split == "all" else f" {split}"
         raise InputError(f"{path} has no{what} rows in {' '.join(tags)}: nothing to export")
-    if out.resolve().is_relative_to(path.resolve()):
-        raise InputError(f"{out} is inside the set {path}: choose another --out")
+    check_outside(out)
     _check_free(out)
     shape = manifest.source.shape
     sources = {name: _rows(path, manifest, name, tags) for name in rows}
@@ -156,7 +155,7 @@ def _readable(path: Path, to: Format) -> Iterator[None]:
         yield
     except PolarsError as error:
         raise InputError(
-            f"{path} can't be exported to {to} ({first_line(error)}): `mldata verify {path}` tells "
+            f"{path} can't be exported to {to} ({first_line(error)}): `mldata verify {in_shell(path)}` tells "
             "whether it is damaged"
         ) from None
 

@@ -17,7 +17,7 @@ import pyarrow.compute
 import pyarrow.ipc
 
 from mldata.concepts import FIELDS
-from mldata.errors import InputError, SetError, first_line
+from mldata.errors import InputError, SetError, first_line, in_shell
 from mldata.evidence import columns
 from mldata.shards import Manifest, read_manifest
 
@@ -33,7 +33,7 @@ def readable(*paths: Path) -> Iterator[None]:
         # A garbled file is an OSError without a number to Arrow; a full disk isn't the set's.
         if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT):
             raise
-        named, verify = (" or ".join(map(str, paths)), " or ".join(f"`mldata verify {one}`" for one in paths))
+        named, verify = (" or ".join(map(str, paths)), " or ".join(f"`mldata verify {in_shell(one)}`" for one in paths))
         raise SetError(f"{named} can't be read ({first_line(error)}); see {verify}") from None
 
 

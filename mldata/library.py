@@ -18,7 +18,7 @@ from mldata import attempts, hub, pipeline, screening, seconds, selection, shard
 from mldata.aligned_set import AlignedSet, open_set
 from mldata.calibration import Calibration, tightened
 from mldata.differences import Difference, compare
-from mldata.errors import InputError, ReportWarning, first_line
+from mldata.errors import InputError, ReportWarning, first_line, in_shell
 from mldata.executors.local import Done
 from mldata.exports import export
 from mldata.languages import language
@@ -303,7 +303,7 @@ def select(
     )
     if so_far or (out is not None and Path(out).resolve() != path.resolve()):
         place, index = Path(out or path).resolve(), measured.index
-        shards.check_place(place, index.uri, index.name, [measured.store.root], overwrite=False)
+        shards.check_place(place, index.uri, index.name, [measured.store.root], overwrite=None)
     manifest = selection.select(
         measured,
         Path(out) if out else path,
@@ -339,7 +339,7 @@ def _finished(path: Path) -> Manifest:
     if manifest.so_far is not None:
         raise InputError(
             f"{path} holds what its build had done so far: finish the build, or choose again from what is "
-            f"done by now with `mldata select {path} --so-far`"
+            f"done by now with `mldata select {in_shell(path)} --so-far`"
         )
     return manifest
 
@@ -438,6 +438,8 @@ def write_report(path: str | Path, *, out: str | Path | None = None) -> Path:
 
     if out is None:
         card.write(Path(path))
+    elif Path(out).resolve() != Path(path).resolve() / html.FILE:
+        shards.check_outside(Path(out))
     return html.write(Path(path), Path(out) if out else None)
 
 
@@ -448,8 +450,8 @@ def _report(path: Path) -> None:
     except Exception as error:  # broad: hours of work must not end as failed for a page about it
         said = f"{type(error).__name__}: {first_line(error)}"
         warnings.warn(
-            f"{path} is whole, but its report couldn't be written ({said}); `mldata report {path}` tries "
-            "again",
+            f"{path} is whole, but its report couldn't be written ({said}); "
+            f"`mldata report {in_shell(path)}` tries again",
             ReportWarning,
             stacklevel=3,
         )

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mldata import calibration, shards
-from mldata.errors import InputError
+from mldata.errors import InputError, in_shell
 from mldata.hub import Repo, explained, repo
 from mldata.report.card import placed
 from mldata.shards import SPLITS, FileFacts, Manifest
@@ -122,7 +122,9 @@ def prepare(path: str | Path, target: Repo, *, with_dropped: bool = False) -> Pu
     if (path / REPORT).is_file():
         small[REPORT] = _report(path, manifest, show_dropped=with_dropped)
     if "README.md" not in small:
-        raise InputError(f"{path} has no README.md, the dataset card: `mldata select {path}` writes it anew")
+        raise InputError(
+            f"{path} has no README.md, the dataset card: `mldata select {in_shell(path)}` writes it anew"
+        )
     small["README.md"] = placed(small["README.md"].decode("utf-8", "replace"), target.id).encode()
     return Publication(path, manifest, tuple(large), small)
 

@@ -39,7 +39,8 @@ NOT_KEPT = {
     **SET_ASIDE,
     given.LACKING: "the source has no translation of the concept into the language",
 }
-"""Reasons that no rule of a recipe gives. A broken anchor rule is a reason on every row of its concept."""
+"""Reasons that no rule of a recipe gives. A broken anchor rule is a reason on every row of its concept, the
+first two only on those that break no rule themselves: so it can be counted what a rule drops alone."""
 
 
 def change_rules(rules: Sequence[Rule], changes: Sequence[str]) -> list[Rule]:
@@ -302,17 +303,14 @@ class _Selection:
         for number, (broken_rules, whole) in enumerate(zip(of_anchor, set_aside, strict=True)):
             source_reasons = [*broken_rules, *whole]
             passed = sum(not reasons[number] for reasons in broken)
-            if source_reasons:
-                group = source_reasons
-            elif passed == 0:
-                group = ["no_target"]
-            elif passed < needed:
-                group = ["incomplete"]
+            if source_reasons or passed >= needed:
+                of_anchor[number] = source_reasons
+                for reasons in broken:
+                    reasons[number] = [*reasons[number], *source_reasons]
             else:
-                continue
-            of_anchor[number] = group
-            for reasons in broken:
-                reasons[number] = [*reasons[number], *group]
+                of_anchor[number] = ["incomplete" if passed else "no_target"]
+                for reasons in broken:
+                    reasons[number] = reasons[number] or of_anchor[number]
         return [of_anchor, *broken]
 
     def _anchor_table(self, source: pa.Table, judged: pl.DataFrame) -> pa.Table:

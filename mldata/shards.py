@@ -30,7 +30,7 @@ from mldata import calibration
 from mldata.calibration import Calibration
 from mldata.chunks import SourceIndex
 from mldata.concepts import FIELDS, Shape
-from mldata.errors import InputError, SetError
+from mldata.errors import InputError, SetError, in_shell
 from mldata.evidence import LENGTH_DEVIATION, columns
 from mldata.recipe import Policy, Recipe, Rule
 from mldata.store import atomic, read_table, sync
@@ -324,10 +324,12 @@ def read_manifest(path: Path) -> Manifest:
         )
     path = path.resolve()
     file = path / "manifest.json"
-    if not file.is_file() and (_beside(path, "old") / "manifest.json").is_file():
+    if not file.is_file() and path.name and (_beside(path, "old") / "manifest.json").is_file():
         raise InputError(f"a build was killed while it replaced {path}: run it again, and the set is back")
     if not file.is_file():
-        raise InputError(f"{path} is no set: it has no manifest.json; `mldata build --out {path}` makes one")
+        raise InputError(
+            f"{path} is no set: it has no manifest.json; `mldata build --out {in_shell(path)}` makes one"
+        )
     try:
         return Manifest.model_validate_json(file.read_bytes())
     except ValidationError as error:
@@ -344,36 +346,52 @@ def read_calibration(path: Path, manifest: Manifest) -> Calibration | None:
     try:
         if sha256(file) != manifest.calibration:
             raise SetError(
-                f"{file} isn't what was written (SHA-256): `mldata calibrate {path}` makes it anew"
+                f"{file} isn't what was written (SHA-256): `mldata calibrate {in_shell(path)}` makes it anew"
             )
         return Calibration.model_validate_json(file.read_bytes())
     except FileNotFoundError:
-        raise SetError(f"{file} is missing: `mldata calibrate {path}` makes it anew") from None
+        raise SetError(f"{file} is missing: `mldata calibrate {in_shell(path)}` makes it anew") from None
     except ValidationError as error:
         raise SetError(
-            f"{file} can't be read ({error.errors()[0]['msg']}): run `mldata calibrate {path}`"
+            f"{file} can't be read ({error.errors()[0]['msg']}): run `mldata calibrate {in_shell(path)}`"
         ) from None
 
 
-def check_place(out: Path, uri: str, name: str, inputs: Sequence[Path], *, overwrite: bool) -> None:
+def check_place(out: Path, uri: str, name: str, inputs: Sequence[Path], *, overwrite: bool | None) -> None:
     """Refuse to write over anything but a set made of the same source, and over `inputs` in any case.
 
-    A source is the same by its path or by its name: a project that was moved goes on.
+    A source is the same by its path or by its name: a project that was moved goes on. `overwrite` is None
+    where nobody can ask for it.
     """
     for path in inputs:
         if path.resolve().is_relative_to(out):
             raise InputError(f"{out} would be replaced, and {path} with it: choose another --out or --work")
+    check_outside(out)
     with _lock(out):
         _repair(out)
     if overwrite or not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
+    choose = "choose another --out" + ("" if overwrite is None else ", or --overwrite to replace it")
     if not (out / "manifest.json").is_file():
-        raise InputError(f"{out} exists and is no set: choose another --out, or --overwrite to replace it")
+        raise InputError(f"{out} exists and is no set: {choose}")
     before = read_manifest(out).source
     if uri != before.uri and name != before.name:
-        raise InputError(
-            f"{out} holds a set made from {before.uri}: choose another --out, or --overwrite to replace it"
-        )
+        raise InputError(f"{out} holds a set made from {before.uri}: {choose}")
+
+
+def check_outside(place: Path, option: str = "--out") -> None:
+    """Refuse a place inside a set: it would be gone when the set is written anew."""
+    for above in place.resolve().parents:
+        if is_set(above):
+            raise InputError(f"{place} is inside the set {above}: choose another {option}")
+
+
+def is_set(path: Path) -> bool:
+    """Whether `path` holds a set, and not just a file of that name."""
+    try:
+        return (path / "manifest.json").is_file() and bool(read_manifest(path))
+    except (SetError, OSError):
+        return False
 
 
 @contextlib.contextmanager

@@ -110,10 +110,10 @@ def test_a_concept_without_a_translation_lacks_the_language_and_nothing_else(bui
     manifest, found = build(rows)
     counts = manifest.languages["es"]
     assert (counts.concepts, counts.passed, counts.kept) == (1, 1, 1)
-    assert counts.dropped == {"no_target": 1, "not_given": 1}
+    assert counts.dropped == {"not_given": 1}
     assert counts.unmeasured.get("similarity", 0) == 0
     lacking = found["alone", "es"]
-    assert lacking["reasons"] == ["not_given", "no_target"]
+    assert lacking["reasons"] == ["not_given"]
     assert lacking["issues"] == ["not_given"]
     assert [lacking[name] for name in ("prompt", "chosen", "rejected")] == [None] * 3
     assert manifest.source.rows == 3
@@ -137,7 +137,7 @@ def test_a_group_policy_counts_a_missing_translation_as_not_passed(build):
     assert manifest.targets == ["pt", "es"]
     assert manifest.concepts_kept == 1
     assert found["one", "es"]["reasons"] == ["incomplete"]
-    assert found["one", "pt"]["reasons"] == ["not_given", "incomplete"]
+    assert found["one", "pt"]["reasons"] == ["not_given"]
     again = mldata.select(build.path, policy="partial")
     assert again.concepts_kept == 2
 

@@ -63,6 +63,12 @@ def test_open_set_gives_either_split_or_all(built, kept):
     assert not set(train["concept_id"]) & set(test["concept_id"])
 
 
+def test_an_opened_set_shows_itself_in_a_line_and_the_root_is_no_set(built):
+    assert repr(mldata.open_set(built.path)) == f"AlignedSet(path={built.path!r})"
+    with pytest.raises(InputError, match="is no set"):
+        mldata.open_set("/")
+
+
 def test_open_set_reads_only_the_columns_asked_for(built, kept):
     rows = mldata.open_set(str(built.path)).scan().filter(~pl.col("is_anchor")).select("similarity").collect()
     assert len(rows) == sum(kept.values()) - kept["en"]

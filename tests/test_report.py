@@ -421,10 +421,23 @@ def test_select_and_its_policy_are_in_the_report(built, tmp_path):
     ours = built.copy_to(tmp_path)
     done = run_mldata("select", ours, "--policy", "complete", "--rule", "similarity>=0.93", cwd=tmp_path)
     assert (done.code, done.err) == (0, "")
-    assert str(ours / "report.html") in done.out
+    assert f" {ours / 'report.html'}\n" in done.out
     assert "incomplete" in section(ours, "flow")
     assert "complete;" in section(ours, "made")
     assert "similarity ≥ 0.93" in section(ours, "evidence")
+
+
+@pytest.mark.parametrize("policy", ["partial", "complete"])
+def test_what_a_rule_dropped_alone_is_counted_where_no_other_language_kept_the_concept(
+    built, tmp_path, policy
+):
+    mldata.select(built.path, targets="es", policy=policy, rules=["similarity>=0.99"], out=tmp_path / "one")
+    manifest = mldata.open_set(tmp_path / "one").manifest
+    spanish = manifest.languages["es"]
+    assert "no_target" not in spanish.dropped
+    removed = {one.reason: one for one in counts.reasons(tmp_path / "one", manifest).removed("es")}
+    assert 0 < removed["similarity"].alone <= spanish.dropped["similarity"]
+    assert manifest.languages["en"].dropped == {"no_target": spanish.concepts - spanish.kept}
 
 
 def test_two_reports_of_one_set_are_the_same_bytes_and_go_where_they_are_told(built, tmp_path):

@@ -132,9 +132,11 @@ def _serve(
 
 
 def _what_next(path: Path) -> None:
+    from mldata.errors import in_shell
+
     typer.echo(
-        f"`mldata review {path} --summary` tells what the verdicts say; `mldata report {path}` brings it "
-        "into the set's report and card"
+        f"`mldata review {in_shell(path)} --summary` tells what the verdicts say; "
+        f"`mldata report {in_shell(path)}` brings it into the set's report and card"
     )
 
 
@@ -160,6 +162,7 @@ def _tables(path: Path, found: Verdicts) -> None:
     from rich.markup import escape
 
     from mldata.cli.screen import console, table
+    from mldata.errors import in_shell
     from mldata.review import journal
     from mldata.review.journal import VERDICTS
     from mldata.review.verdicts import FLATTERED, as_text
@@ -169,7 +172,7 @@ def _tables(path: Path, found: Verdicts) -> None:
         console.print(f"{file}: {lines} lines can't be read and don't count", markup=False, soft_wrap=True)
     if not found.languages:
         console.print(
-            f"nothing is judged yet: `mldata review {path}` (verdicts on it would lie in "
+            f"nothing is judged yet: `mldata review {in_shell(path)}` (verdicts on it would lie in "
             f"{journal.folder(path)})",
             markup=False,
             soft_wrap=True,
@@ -245,7 +248,7 @@ def _rules(one: LanguageVerdicts) -> None:
 def _export(
     path: Path, file: Path, language: str | None, reviewer: str | None, sample: int, seed: int
 ) -> None:
-    from mldata.errors import InputError
+    from mldata.errors import InputError, in_shell
     from mldata.review import sheets
 
     if language is None:
@@ -253,7 +256,7 @@ def _export(
     rows = sheets.export(path, file, language, reviewer=reviewer, sample=sample, seed=seed)
     typer.echo(
         f"{file}: {rows} rows of {language}; read it with "
-        f"`mldata review {path} --import {file} --reviewer NAME`"
+        f"`mldata review {in_shell(path)} --import {in_shell(file)} --reviewer NAME`"
     )
 
 

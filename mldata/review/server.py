@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from mldata import shards
 from mldata.concepts import FIELDS
-from mldata.errors import InputError, MldataError
+from mldata.errors import InputError, MldataError, in_shell
 from mldata.evidence import LENGTH_DEVIATION, columns
 from mldata.languages import language as language_of
 from mldata.pages import TEMPLATES, environment
@@ -152,7 +152,7 @@ class _Pages:
             language=self.language,
             reviewer=self.reviewer,
             as_text=as_text,
-            report=f"mldata report {self.desk.path}",
+            report=f"mldata report {in_shell(self.desk.path)}",
         )
 
     async def start(self, request: Request) -> Response:
@@ -191,7 +191,7 @@ class _Pages:
                 **shared,
                 found=found,
                 as_text=as_text,
-                report=f"mldata report {self.desk.path}",
+                report=f"mldata report {in_shell(self.desk.path)}",
             )
         if not 1 <= number <= len(rows):
             raise InputError(f"there are {len(rows)} rows of {language} to judge, and no number {number}")

@@ -27,6 +27,7 @@ from mldata.exports import FORMULA
 from mldata.review import journal
 from mldata.review.journal import MEANINGS, VERDICTS, Verdict
 from mldata.review.sampling import ROWS, Draw, Item, digest, items
+from mldata.shards import check_outside
 from mldata.side_by_side import Beside, beside
 from mldata.store import atomic
 from mldata.visible import visible
@@ -71,6 +72,7 @@ def export(
     """Write the rows of a language to judge, with what `reviewer` said of them before; gives their number."""
     if file.suffix.lower() not in (".xlsx", ".csv"):
         raise InputError(f"{file} says no format: end its name in .xlsx or .csv")
+    check_outside(file, "place")
     if file.exists():
         raise InputError(f"{file} is there already, and may hold verdicts: choose another name")
     drawn = items(path, language, sample=sample, seed=seed)

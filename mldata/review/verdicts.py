@@ -18,7 +18,7 @@ import polars as pl
 from mldata import inspection
 from mldata.calibration import wilson
 from mldata.concepts import FIELDS
-from mldata.errors import InputError
+from mldata.errors import InputError, in_shell
 from mldata.recipe import Rule
 from mldata.review.journal import VERDICTS, Line, Verdict, latest, read
 from mldata.review.sampling import STRATA, digest
@@ -144,7 +144,7 @@ def not_right(path: Path, rules: Sequence[Rule]) -> dict[str, pl.DataFrame]:
     manifest = read_manifest(path)
     lines = list(latest(read(path).lines).values())
     if not lines:
-        raise InputError(f"nothing in {path} is judged yet: begin with `mldata review {path}`")
+        raise InputError(f"nothing in {path} is judged yet: begin with `mldata review {in_shell(path)}`")
     current = _current(path, manifest, {line.concept_id for line in lines})
     judged = _rows(lines, current, manifest.rules)
     mine = {(concept, tag) for (concept, tag, _), row in judged.items() if row.right < 0.5}

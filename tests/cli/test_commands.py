@@ -5,6 +5,7 @@ Commands run in this process, which is faster; `test_bad_input` runs them in one
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 
 import mldata
 from mldata import so_far
-from tests.conftest import PAIRS, bytes_of
+from tests.conftest import PAIRS, bytes_of, run_mldata
 
 COMMANDS = ("build", "select", "calibrate", "inspect", "export", "verify", "rules", "languages", "doctor")
 
@@ -408,3 +409,30 @@ def test_help_loads_no_heavy_library():
     ask = f"import sys, mldata, mldata.cli; print(*sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
     assert done.stdout == "\n"
+
+
+def test_nothing_is_made_inside_a_set_where_the_next_select_would_take_it_away(built, tmp_path):
+    ours = built.copy_to(tmp_path)
+    for asked in (
+        ("select", ours, "--out", ours / "strict"),
+        ("export", ours, "--to", "trl", "--out", ours / "trl"),
+        ("review", ours, "--language", "es", "--export", ours / "data" / "es.csv"),
+        ("report", ours, "--out", ours / "manifest.json"),
+    ):
+        done = run_mldata(*asked, cwd=tmp_path)
+        assert (done.code, done.out) == (2, "")
+        assert f"{asked[-1]} is inside the set {ours}" in done.err
+    assert mldata.verify(ours)
+
+
+def test_commands_in_messages_can_be_pasted_and_offer_what_there_is(built, tmp_path):
+    ours = built.copy_to(tmp_path).rename(tmp_path / "ana's set")
+    said = run_mldata("calibrate", ours, "--verdicts", "--work", built.work, cwd=tmp_path)
+    assert said.code == 2
+    asked = re.findall("`(.*?)`", said.err)
+    assert [shlex.split(command) for command in asked] == [["mldata", "review", str(ours)]]
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "monday.txt").write_text("It rained.", "utf-8")
+    said = run_mldata("select", ours, "--work", built.work, "--out", "notes", cwd=tmp_path)
+    assert said.code == 2
+    assert "--overwrite" not in said.err
