@@ -33,7 +33,8 @@ def readable(*paths: Path) -> Iterator[None]:
         # A garbled file is an OSError without a number to Arrow; a full disk isn't the set's.
         if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT):
             raise
-        named, verify = (" or ".join(map(str, paths)), " or ".join(f"`mldata verify {in_shell(one)}`" for one in paths))
+        named = " or ".join(map(str, paths))
+        verify = " or ".join(f"`mldata verify {in_shell(one)}`" for one in paths)
         raise SetError(f"{named} can't be read ({first_line(error)}); see {verify}") from None
 
 

@@ -179,7 +179,9 @@ def test_an_interrupted_build_says_what_is_kept_and_how_to_go_on(
     assert not (tmp_path / "set").exists()
     command = assert_says_what_is_kept(said, tmp_path)
     assert run_mldata(*command, cwd=tmp_path).code == 0
-    assert bytes_of(tmp_path / "set", "run.json") == bytes_of(built.path, "run.json")
+    assert bytes_of(tmp_path / "set", "run.json", "report.html") == bytes_of(
+        built.path, "run.json", "report.html"
+    )
 
 
 @pytest.mark.slow

@@ -26,7 +26,7 @@ import mldata
 source, targets, chunks, look = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4:]
 measured = []
 
-def done(task):
+def done(task, seconds):
     measured.extend([task] if task.stage == "measure" else [])
     if len([task for task in measured if task.language == targets.split(",")[-1]]) == chunks:
         if look:
@@ -115,7 +115,9 @@ def test_a_build_that_was_killed_and_looked_at_ends_with_the_bytes_of_one_left_a
     finished = run_mldata(*command, "--workers", 1, cwd=killed)
     assert finished.code == 0, finished.err
     assert "Partial" not in finished.out
-    assert bytes_of(killed / "set", "run.json") == bytes_of(built.path, "run.json")
+    assert bytes_of(killed / "set", "run.json", "report.html") == bytes_of(
+        built.path, "run.json", "report.html"
+    )
     assert sorted(path.name for path in killed.iterdir()) == ["set", "set.work"]
 
 
@@ -199,7 +201,7 @@ def test_chunks_whose_rows_are_still_to_be_tried_again_do_not_count(build, monke
     of = read_manifest(build.place / "undisturbed")
     monkeypatch.setattr(pipeline, "ROUND", 1)  # chunk by chunk: how work is cut into rounds changes nothing
 
-    def interrupt(task, attempt):
+    def interrupt(task, seconds, attempt):
         if (task.stage, task.attempt) == ("measure", attempt):
             raise Interrupted
 
