@@ -64,7 +64,7 @@ def measured_so_far(path: Path, work: Path | None = None) -> Measured:
     if not measured.chunks and index.chunks:
         again = f", and {translated} but for rows that are tried again" if translated else ""
         raise InputError(
-            f"of the {len(index.chunks)} chunks of {path} none is done in all languages so far "
+            f"no chunk of {path} is done in all languages so far, of {len(index.chunks)} "
             f"({' '.join(measured.translate)}){again}: look again later"
         )
     return measured

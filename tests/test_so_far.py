@@ -79,7 +79,7 @@ def test_a_set_of_what_a_running_build_has_done_says_that_it_is_partial(looked_a
     part = read_manifest(folder / "set").so_far
     assert (part.chunks, part.of) == (1, 3)
     assert 0 < part.concepts < len(built.source.read_text("utf-8").splitlines())
-    line = f"Partial: 1 of 3 chunks were done in all languages ({part.concepts} of "
+    line = f"partial:    1 of 3 chunks were done in all languages ({part.concepts} of "
     assert line in said
     assert line in run_mldata("inspect", "set", cwd=folder).out
     assert "**Partial**: the build wasn't finished. This is 1 of 3 chunks" in (
@@ -126,7 +126,7 @@ def test_thresholds_are_calibrated_on_what_is_done_or_the_recipes(killed):
     assert (part.sampled, part.of_sampled) == (1, 3)
     assert read_manifest(killed / "set").calibration
     said = run_mldata("select", "set", "--so-far", "--no-calibration", cwd=killed)
-    assert "thresholds: the recipe's (1 of 3 sampled chunks done)" in said.out
+    assert "thresholds are the recipe's (1 of 3 sampled chunks done)" in said.out
     assert read_manifest(killed / "set").calibration is None
 
 
@@ -171,9 +171,7 @@ def test_where_nothing_has_begun_or_is_done_it_says_so(built, tmp_path):
         mldata.select(tmp_path / "other", so_far=True)
     for file in (tmp_path / "set.work" / "measure").glob("*/gl/*.arrow"):
         file.unlink()
-    with pytest.raises(
-        InputError, match=r"of the 3 chunks of .* none is done in all languages so far \(es gl\)"
-    ):
+    with pytest.raises(InputError, match=r"no chunk of .* is done in all languages so far, of 3 \(es gl\)"):
         mldata.select(tmp_path / "set", so_far=True)
     (tmp_path / "set.work" / FILE).write_text("{}")
     with pytest.raises(InputError, match="can't be read"):

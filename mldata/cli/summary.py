@@ -237,11 +237,13 @@ def _so_far(manifest: Manifest) -> dict[str, list[str]]:
     part = manifest.so_far
     if part is None:
         return {}
+    thresholds = "the recipe's" if manifest.calibration is None else "calibrated on what was done"
     return {
         "partial": [
             f"{part.chunks} of {part.of} chunks were done in all languages ({part.concepts} of "
-            f"{manifest.source.concepts} concepts; {part.sampled} of {part.of_sampled} sampled chunks)",
-            "the finished build replaces this set",
+            f"{manifest.source.concepts} concepts)",
+            f"thresholds are {thresholds} ({part.sampled} of {part.of_sampled} sampled chunks done)",
+            "`mldata build` goes on and makes the whole set",
         ]
     }
 
