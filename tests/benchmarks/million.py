@@ -23,6 +23,7 @@ from typing import get_args
 import polars as pl
 
 from mldata import inspection
+from mldata.chunks import MEAN
 from mldata.exports import Format
 from mldata.shards import FileFacts, Manifest, read_manifest
 
@@ -68,7 +69,12 @@ def enlarge(like: Path, into: Path, languages: list[str], concepts: int) -> Mani
             )
             file = into / f"{name}-{first // SHARD:05d}.arrow"
             file.parent.mkdir(parents=True, exist_ok=True)
-            shard.write_ipc(file, compression="lz4", compat_level=pl.CompatLevel.oldest())
+            shard.write_ipc(
+                file,
+                compression="lz4",
+                compat_level=pl.CompatLevel.oldest(),
+                record_batch_size=MEAN * (1 + len(languages)),  # a batch a chunk, as in a real set
+            )
             place = file.relative_to(into).as_posix()
             size = file.stat().st_size
             facts.append(FileFacts(path=place, split=split, rows=len(shard), bytes=size, sha256=""))
