@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 SAMPLE = 50
 """As `mldata.review.sampling.ROWS`."""
+ROWS, PAGE, SHEETS, SAID = "Rows", "Page", "Spreadsheets instead of a page", "Verdicts"
+"""The panels of options."""
 
 
 def review(
@@ -22,31 +24,70 @@ def review(
         typer.Argument(metavar="SET", help="A set made by `mldata build`.", autocompletion=completion.sets),
     ],
     language: Annotated[
-        str | None, typer.Option(help="Of the set's.  \\[default: chosen on the page]")
+        str | None,
+        typer.Option(
+            metavar="TAG",
+            help="Of the set's.  \\[default: chosen on the page]",
+            autocompletion=completion.targets,
+            rich_help_panel=ROWS,
+        ),
     ] = None,
+    sample: Annotated[
+        int, typer.Option(min=4, metavar="N", help="Rows of a language to judge.", rich_help_panel=ROWS)
+    ] = SAMPLE,
+    seed: Annotated[
+        int,
+        typer.Option(min=0, metavar="N", help="The same seed draws the same rows.", rich_help_panel=ROWS),
+    ] = 0,
     reviewer: Annotated[
-        str | None, typer.Option(help="Who judges.  \\[default: asked for on the page]")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Who judges.  \\[default: asked for on the page]", rich_help_panel=PAGE
+        ),
     ] = None,
-    sample: Annotated[int, typer.Option(min=4, help="Rows of a language to judge.")] = SAMPLE,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same rows.")] = 0,
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Of the page.  \\[default: a free one]", show_default=False)
+        int,
+        typer.Option(
+            min=0,
+            max=65535,
+            metavar="PORT",
+            help="Of the page.  \\[default: a free one]",
+            show_default=False,
+            rich_help_panel=PAGE,
+        ),
     ] = 0,
     open_browser: Annotated[
         bool | None,
         typer.Option(
-            "--open/--no-open", help="Open the page in a browser.  \\[default: where there is a screen]"
+            "--open/--no-open",
+            help="Open the page in a browser.  \\[default: where there is a screen]",
+            rich_help_panel=PAGE,
         ),
     ] = None,
-    summary: Annotated[bool, typer.Option("--summary", help="Print what the verdicts say so far.")] = False,
-    format: Annotated[str, typer.Option(metavar="table|json", help="Of --summary.")] = "table",
     export: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write the rows to a spreadsheet instead, .xlsx or .csv."),
+        typer.Option(
+            metavar="FILE",
+            help="Write the rows to a spreadsheet instead, .xlsx or .csv.",
+            rich_help_panel=SHEETS,
+        ),
     ] = None,
     read: Annotated[
-        Path | None, typer.Option("--import", metavar="FILE", help="Read the verdicts of such a spreadsheet.")
+        Path | None,
+        typer.Option(
+            "--import",
+            metavar="FILE",
+            help="Read the verdicts of such a spreadsheet.",
+            rich_help_panel=SHEETS,
+        ),
     ] = None,
+    summary: Annotated[
+        bool,
+        typer.Option("--summary", help="Print what the verdicts say so far.", rich_help_panel=SAID),
+    ] = False,
+    format: Annotated[
+        str, typer.Option(metavar="table|json", help="Of --summary.", rich_help_panel=SAID)
+    ] = "table",
 ) -> None:
     """Let native speakers judge rows, on a page of this machine alone or in a spreadsheet.
 
