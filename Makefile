@@ -43,7 +43,7 @@ apertium: .venv/embedded  ## Debian's translation packages (GPL), through apt
 	else echo "no apt-get here: Apertium's languages will be missing, see 'mldata languages'"; fi
 
 chromium:  ## the browser in which tests open pages, through apt
-	@command -v chromium >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) $(APT_INSTALL) chromium >/dev/null; }
+	@command -v chromium >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) $(APT_INSTALL) chromium fonts-dejavu-core >/dev/null; }
 
 .venv/embedded: pyproject.toml
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) $(APT_INSTALL) python3-venv >/dev/null; }
