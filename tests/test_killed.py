@@ -178,10 +178,10 @@ def test_an_interrupted_build_says_what_is_kept_and_how_to_go_on(
     assert not gone(engines)
     assert not (tmp_path / "set").exists()
     command = assert_says_what_is_kept(said, tmp_path)
-    assert run_mldata(*command, cwd=tmp_path).code == 0
-    assert bytes_of(tmp_path / "set", "run.json", "report.html") == bytes_of(
-        built.path, "run.json", "report.html"
-    )
+    if number == signal.SIGTERM:  # what follows takes long, and is the same for all
+        assert run_mldata(*command, cwd=tmp_path).code == 0
+        but = ("run.json", "report.html")
+        assert bytes_of(tmp_path / "set", *but) == bytes_of(built.path, *but)
 
 
 @pytest.mark.slow
