@@ -252,7 +252,7 @@ def finish(
             run=facts,
         )
     facts |= {"seconds": round(time.monotonic() - started, 1), "peak_memory_bytes": peak.bytes}
-    shards.write_json(Path(out) / "run.json", facts)
+    shards.write_json(Path(out) / shards.RUN, facts)
     _report(Path(out))
     return manifest
 
@@ -438,7 +438,7 @@ def write_report(path: str | Path, *, out: str | Path | None = None) -> Path:
 
     if out is None:
         card.write(Path(path))
-    elif Path(out).resolve() != Path(path).resolve() / html.FILE:
+    elif Path(out).resolve() != Path(path).resolve() / shards.REPORT:
         shards.check_outside(Path(out))
     return html.write(Path(path), Path(out) if out else None)
 

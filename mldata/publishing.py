@@ -18,18 +18,17 @@ from mldata import calibration, shards
 from mldata.errors import InputError, in_shell
 from mldata.hub import Repo, explained, repo
 from mldata.report.card import placed
-from mldata.shards import SPLITS, FileFacts, Manifest
+from mldata.shards import CARD, REPORT, SPLITS, FileFacts, Manifest
 from mldata.visible import without_places
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import DatasetInfo, RepoFile
 
-REPORT = "report.html"
 OURS = re.compile(rf"(data|dropped)/.*|manifest\.json|{re.escape(calibration.FILE)}|{re.escape(REPORT)}")
 """Files of a repository that are an earlier set's, and go where this one hasn't them."""
 _SECRET = re.compile(r"(?i)api_?key|secret|password|authorization|^token$|(access|auth)_?token")
-GIVEN = {".gitattributes", "README.md"}
+GIVEN = {".gitattributes", CARD}
 """What a repository may hold before its first set."""
 BEFORE = "nothing there was changed"
 AFTER = "readers have the old set or the new one, whole"
@@ -115,17 +114,15 @@ def prepare(path: str | Path, target: Repo, *, with_dropped: bool = False) -> Pu
     said = _published(published.model_dump(mode="json"))
     small = {"manifest.json": (json.dumps(said, indent=2, ensure_ascii=False) + "\n").encode()}
     small |= {
-        name: (path / name).read_bytes()
-        for name in ("README.md", calibration.FILE)
-        if (path / name).is_file()
+        name: (path / name).read_bytes() for name in (CARD, calibration.FILE) if (path / name).is_file()
     }
     if (path / REPORT).is_file():
         small[REPORT] = _report(path, manifest, show_dropped=with_dropped)
-    if "README.md" not in small:
+    if CARD not in small:
         raise InputError(
             f"{path} has no README.md, the dataset card: `mldata select {in_shell(path)}` writes it anew"
         )
-    small["README.md"] = placed(small["README.md"].decode("utf-8", "replace"), target.id).encode()
+    small[CARD] = placed(small[CARD].decode("utf-8", "replace"), target.id).encode()
     return Publication(path, manifest, tuple(large), small)
 
 

@@ -140,8 +140,8 @@ def select(
             if calibration is not None:
                 shards.write_json(folder / FILE, calibration)
                 manifest = manifest.model_copy(update={"calibration": shards.sha256(folder / FILE)})
-            (folder / card.FILE).write_text(card.render(manifest, calibration), "utf-8")
-            shards.write_json(folder / "run.json", run or {})
+            (folder / shards.CARD).write_text(card.render(manifest, calibration), "utf-8")
+            shards.write_json(folder / shards.RUN, run or {})
             shards.write_json(folder / "manifest.json", manifest)
     except OSError as error:
         if error.errno == errno.ENOSPC:

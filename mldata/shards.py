@@ -41,6 +41,8 @@ SHARD_BYTES = 256 << 20
 
 
 SPLITS = ("train", "test")
+CARD, REPORT, RUN = "README.md", "report.html", "run.json"
+"""Files of a set that its manifest doesn't list: what it says of itself to people, and how it was made."""
 
 
 class _Model(BaseModel):
@@ -336,6 +338,15 @@ def read_manifest(path: Path) -> Manifest:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise SetError(f"{file} is damaged ({where}: {first['msg']}): build the set again") from None
+
+
+def read_run(path: Path) -> dict[str, Any]:
+    """The set's run.json; nothing where it isn't there or can't be read: timings aren't the set's."""
+    try:
+        found = json.loads((path / RUN).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def read_calibration(path: Path, manifest: Manifest) -> Calibration | None:

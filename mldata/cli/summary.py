@@ -7,7 +7,6 @@ reasons the most frequent are named and all are in manifest.json.
 
 from __future__ import annotations
 
-import json
 import shlex
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +17,7 @@ from mldata.amounts import duration, size
 from mldata.calibration import FILE, Calibration, percent
 from mldata.cli import messages
 from mldata.cli.screen import console
-from mldata.shards import Manifest, read_calibration
+from mldata.shards import REPORT, Manifest, read_calibration, read_run
 from mldata.translate.answers import spent
 from mldata.visible import visible
 
@@ -26,7 +25,6 @@ REASONS = 4
 """Reasons named a language; all are in the manifest."""
 FEW = 0.5
 """A language of which less than this share of rows is kept is named in the warnings."""
-REPORT = "report.html"
 LABEL = 12
 """Columns of a name and its colon."""
 
@@ -35,7 +33,7 @@ def summary(manifest: Manifest, path: Path) -> None:
     """Print it, or write it as events where a program listens."""
     found_by = read_calibration(path, manifest)
     calibration = found_by.among(manifest.targets) if found_by else None
-    run = _run(path)
+    run = read_run(path)
     found = dict(warnings(manifest, calibration))
     for kind, text in found.items():
         messages.warning(kind, text)
@@ -107,11 +105,6 @@ def _command(run: dict[str, Any]) -> str:
     program, *arguments = run.get("command") or ["mldata"]
     ours = Path(program).name in ("mldata", "__main__.py")
     return shlex.join(["mldata" if ours else program, *arguments])
-
-
-def _run(path: Path) -> dict[str, Any]:
-    facts = path / "run.json"
-    return json.loads(facts.read_text("utf-8")) if facts.exists() else {}
 
 
 def _share(manifest: Manifest, tag: str) -> float:

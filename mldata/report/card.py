@@ -24,11 +24,10 @@ from mldata.pages import TEMPLATES
 from mldata.recipe import Rule
 from mldata.report.front_matter import front_matter, hub_dataset, kept_languages
 from mldata.review.verdicts import card_lines
-from mldata.shards import SPLITS, Manifest, read_calibration, read_manifest
+from mldata.shards import CARD, SPLITS, Manifest, read_calibration, read_manifest
 from mldata.store import atomic
 from mldata.visible import markdown, markdown_code, without_places
 
-FILE = "README.md"
 PLACE = "path/to/this/set"
 """What a card calls the place of its set; `placed` puts in where it is published."""
 UNSEEN = 0.2
@@ -91,7 +90,7 @@ def write(path: Path) -> None:
     """Write the card of the set at `path` anew, with what reviewers have said of it by now."""
     manifest = read_manifest(path)
     text = render(manifest, read_calibration(path, manifest), card_lines(path))
-    with atomic(path / FILE) as temporary:
+    with atomic(path / CARD) as temporary:
         temporary.write_text(text, "utf-8")
 
 

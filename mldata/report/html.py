@@ -7,7 +7,6 @@ reviewers said. The page holds no script, and its policy forbids any; every text
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,10 +30,9 @@ from mldata.report.spreads import MEANINGS, Spread, Spreads, spreads
 from mldata.report.suspicions import suspicious
 from mldata.review.journal import VERDICTS
 from mldata.review.verdicts import FLATTERED, as_text, verdicts
-from mldata.shards import EngineFacts, Manifest, read_calibration, read_manifest
+from mldata.shards import REPORT, EngineFacts, Manifest, read_calibration, read_manifest, read_run
 from mldata.store import atomic
 
-FILE = "report.html"
 MANY = 30
 """Languages from which on long parts of the page are folded, and fewer examples are shown."""
 MOST_PAIRED = 16
@@ -53,8 +51,8 @@ def write(path: Path, out: Path | None = None) -> Path:
     """
     manifest = read_manifest(path)
     with inspection.readable(path):
-        text = render(path, manifest, _run(path))
-    file = out if out is not None else path / FILE
+        text = render(path, manifest, read_run(path))
+    file = out if out is not None else path / REPORT
     if file.is_dir():
         raise InputError(f"{file} is a directory: name the file that --out writes")
     with atomic(file) as temporary:
@@ -179,15 +177,6 @@ def said(rule: Rule, tag: str | None = None) -> str:
 
 def _name(tag: str) -> str:
     return language(tag).name
-
-
-def _run(path: Path) -> Mapping[str, Any]:
-    """run.json; nothing where it isn't there or can't be read: timings aren't the set's."""
-    try:
-        found = json.loads((path / "run.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _seconds(run: Mapping[str, Any]) -> Mapping[str, float]:
